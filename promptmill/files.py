@@ -1,0 +1,186 @@
+"""The one place that writes to disk: a file is there whole, or it is not there.
+
+Temporary file beside the target → fsync → rename → fsync of the folder. A temporary that a
+kill leaves behind does no harm: nothing reads it, and `remove_stale_temporaries` takes it away.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from promptmill.errors import StorageError
+
+TEMPORARY_MARK = ".tmp-"
+CORRUPT_MARK = ".corrupt"
+_BLOCK = 1 << 20
+_STORAGE_ERRORS = {
+    errno.ENOSPC: "there is no space left on the device",
+    errno.EDQUOT: "your disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "the operation is not permitted",
+    errno.EIO: "the device reports an input/output error",
+    errno.ENAMETOOLONG: "the name is too long for the file system",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EEXIST: "a file stands where a folder has to be",
+    errno.EISDIR: "a folder stands where a file has to be",
+    errno.ELOOP: "the path has too many symbolic links",
+    errno.ESTALE: "the network file system lost the file (stale handle)",
+}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system says about `path` into a `StorageError` with a way out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _STORAGE_ERRORS:
+            raise
+        raise StorageError(_storage_message(path, error.errno)) from error
+
+
+def _storage_message(path: Path, code: int) -> str:
+    reason = _STORAGE_ERRORS[code]
+    if code in (errno.ENOSPC, errno.EDQUOT):
+        advice = "Free some space or name another folder with --data-dir"
+    else:
+        advice = "Choose a folder that you may write to with --data-dir"
+    return (
+        f"Cannot write {path}: {reason}. {advice}, then start the same command again; "
+        "everything committed so far is kept and will not be made again."
+    )
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; when the block ends well it becomes `path`, durably.
+
+    Raises:
+        StorageError: the disk is full, read-only, or not ours to write.
+    """
+    temporary = path.parent / f".{path.name[:80]}{TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            _fsync(temporary)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        fsync_folder(path.parent)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Like `atomic_write` for a whole folder of files; the first writer wins, a later one is dropped."""
+    temporary = path.parent / f".{path.name[:80]}{TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    with storage_errors(path):
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                _fsync(file)
+            fsync_folder(temporary)
+            if not path.exists():
+                os.rename(temporary, path)
+        finally:
+            _remove_tree(temporary)
+        fsync_folder(path.parent)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as readable JSON, atomically and durably."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(_readable(value), encoding="utf-8")
+
+
+def create_json(path: Path, value: object) -> bool:
+    """Write `value` unless `path` is there already; of several processes exactly one gets True.
+
+    A hard link either makes the name or fails, on local and network file systems alike, so no
+    lock is needed to let the first process decide for all.
+    """
+    temporary = path.parent / f".{path.name}{TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(_readable(value), encoding="utf-8")
+        _fsync(temporary)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+        fsync_folder(path.parent)
+    return True
+
+
+def read_json(path: Path) -> Any | None:
+    """The value in `path`, or None if it is not there or is not JSON (torn, zeroed, damaged)."""
+    try:
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file out of the way, never delete it; returns where it is now."""
+    aside = path.with_name(f"{path.name}{CORRUPT_MARK}-{uuid.uuid4().hex[:8]}")
+    with storage_errors(path):
+        os.replace(path, aside)
+        fsync_folder(path.parent)
+    return aside
+
+
+def remove_stale_temporaries(folder: Path, *, older_than_seconds: float = 24 * 3600) -> None:
+    """Delete temporaries that a killed process left in `folder`; young ones may be in use."""
+    limit = time.time() - older_than_seconds
+    for path in folder.glob(f".*{TEMPORARY_MARK}*"):
+        try:
+            if path.stat().st_mtime < limit:
+                _remove_tree(path) if path.is_dir() else path.unlink()
+        except FileNotFoundError:
+            continue
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    _fsync(folder)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_tree(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _readable(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

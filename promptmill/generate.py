@@ -1,0 +1,127 @@
+"""Filling a shard: requests to an engine, completions to chunks, until done or told to stop."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from promptmill.engine.contract import Engine, Message, Request
+from promptmill.errors import EngineError
+from promptmill.prompts import PreparedPrompt
+from promptmill.rows import Row
+from promptmill.sampling import row_seed
+from promptmill.shard import ShardStore
+
+logger = logging.getLogger(__name__)
+
+OnRow = Callable[[Row], None]
+
+
+@dataclass(frozen=True)
+class PromptForm:
+    """How a prepared prompt becomes a request: for a chat model a chat, else plain text."""
+
+    chat: bool
+    system_prompt: str | None
+    samples: int
+    run_seed: int
+
+    def requests(self, prompts: Iterator[PreparedPrompt]) -> Iterator[Request]:
+        """`samples` requests a prompt, in order; a request's position is its row's place in the shard."""
+        for index, prompt in enumerate(prompts):
+            messages = self._messages(prompt)
+            for sample in range(self.samples):
+                yield Request(
+                    position=index * self.samples + sample,
+                    seed=row_seed(self.run_seed, prompt.prompt_id, sample),
+                    prompt=prompt.prompt if messages is None else None,
+                    messages=messages,
+                )
+
+    def _messages(self, prompt: PreparedPrompt) -> tuple[Message, ...] | None:
+        if not self.chat:
+            return None
+        messages = prompt.messages or ({"role": "user", "content": prompt.prompt or ""},)
+        if self.system_prompt is None or messages[0]["role"] == "system":
+            return messages
+        return ({"role": "system", "content": self.system_prompt}, *messages)
+
+
+class _Committer:
+    """Collects finished rows and commits them when a checkpoint is due."""
+
+    def __init__(self, store: ShardStore, seconds: float) -> None:
+        self._store = store
+        self._seconds = seconds
+        self._rows: list[Row] = []
+        self._last = time.monotonic()
+
+    def add(self, row: Row) -> None:
+        self._rows.append(row)
+
+    def commit_if_due(self) -> None:
+        if time.monotonic() - self._last >= self._seconds:
+            self.commit()
+
+    def commit(self) -> None:
+        if self._rows:
+            self._store.commit(self._rows)
+            logger.debug("Committed %d rows of shard %d.", len(self._rows), self._store.shard)
+        self._rows = []
+        self._last = time.monotonic()
+
+
+def missing_requests(store: ShardStore, requests: Iterator[Request]) -> dict[int, Request]:
+    """The requests of a shard whose rows are not committed yet, by position."""
+    done = set(store.read()["position"].to_pylist())
+    return {request.position: request for request in requests if request.position not in done}
+
+
+def fill_shard(
+    store: ShardStore,
+    missing: dict[int, Request],
+    engine: Engine,
+    *,
+    checkpoint_seconds: float,
+    should_stop: Callable[[], bool],
+    on_row: OnRow,
+) -> bool:
+    """Generate the missing rows of a shard; True once it is complete, False if told to stop before.
+
+    Rows are committed every `checkpoint_seconds`, at the end, and when told to stop or when the
+    engine fails: an error loses nothing that had finished. Requests leave `missing` as they finish.
+
+    Raises:
+        EngineError: nothing more can be generated.
+        StorageError: rows cannot be committed.
+    """
+    committer = _Committer(store, checkpoint_seconds)
+
+    def stop_now() -> bool:
+        # Asked between forward passes: the one moment that comes regularly even if no row finishes.
+        committer.commit_if_due()
+        return should_stop()
+
+    try:
+        for completion in engine.generate(list(missing.values()), stop_now):
+            row = Row.of(missing.pop(completion.position), completion)
+            committer.add(row)
+            on_row(row)
+            committer.commit_if_due()
+    finally:
+        committer.commit()
+    if missing:
+        _require_told_to_stop(store.shard, missing, should_stop)
+        return False
+    store.complete()
+    return True
+
+
+def _require_told_to_stop(shard: int, missing: dict[int, Request], should_stop: Callable[[], bool]) -> None:
+    if not should_stop():
+        raise EngineError(
+            f"The engine ended without {len(missing)} rows of shard {shard}, which is a mistake in it. "
+            "What it did finish is committed."
+        )

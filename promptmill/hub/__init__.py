@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: access, download, publishing. Nothing here is asked for a local model."""

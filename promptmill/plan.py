@@ -1,0 +1,90 @@
+"""How a run's rows are cut into shards; fixed when the prompts are prepared."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+from promptmill.errors import StorageError
+from promptmill.files import read_json, sha256_of, write_json
+from promptmill.prompts import PreparedPrompts
+from promptmill.run import RunFolder, recorded_identity
+from promptmill.shard import ShardStore
+
+# Luigi's scheduler is quadratic in the number of tasks: 300 take 3 s, 4,000 take 180 s.
+MAX_SHARDS = 256
+_SMALL_SHARD_ROWS = 128
+_FEW_SHARDS = 16
+_SHARD_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class PromptsManifest:
+    """The prepared prompts of a run and its shards.
+
+    Attributes:
+        samples: rows a prompt.
+        shards: of each the first prompt and the one after the last.
+        file_sha256: of the prepared file as it lies on disk.
+    """
+
+    prompts: PreparedPrompts
+    samples: int
+    shards: tuple[tuple[int, int], ...]
+    file_sha256: str
+
+    @property
+    def rows(self) -> int:
+        """Rows of the whole dataset."""
+        return self.prompts.rows * self.samples
+
+    def shard_rows(self, shard: int) -> int:
+        """Rows of one shard."""
+        start, stop = self.shards[shard]
+        return (stop - start) * self.samples
+
+
+def shard_count(rows: int) -> int:
+    """How many shards a dataset of `rows` has.
+
+    It depends on nothing else, so that a run may go on with any number of workers. Small sets
+    still give a few processes something to do; large ones stay below what Luigi schedules quickly.
+    """
+    few = min(rows // _SMALL_SHARD_ROWS, _FEW_SHARDS)
+    return max(1, few, min(rows // _SHARD_ROWS, MAX_SHARDS))
+
+
+def cut(prompts: int, samples: int) -> tuple[tuple[int, int], ...]:
+    """The shards' borders: whole prompts, as equal as can be."""
+    count = min(shard_count(prompts * samples), prompts)
+    borders = [prompts * index // count for index in range(count + 1)]
+    return tuple(pairwise(borders))
+
+
+def write_manifest(run: RunFolder, prompts: PreparedPrompts, samples: int) -> None:
+    """Fix the shards and prove the prepared prompts complete."""
+    manifest = PromptsManifest(prompts, samples, cut(prompts.rows, samples), sha256_of(run.prompts_table))
+    write_json(run.prompts, asdict(manifest))
+
+
+def recorded_manifest(run: RunFolder) -> PromptsManifest:
+    """The manifest in `prompts.json`.
+
+    Raises:
+        StorageError: it is missing or damaged.
+    """
+    value = read_json(run.prompts)
+    if value is None:
+        raise StorageError(f"{run.prompts} is missing or damaged; move it away and start the same command again.")
+    return PromptsManifest(
+        PreparedPrompts.from_json(value["prompts"]),
+        value["samples"],
+        tuple((start, stop) for start, stop in value["shards"]),
+        value["file_sha256"],
+    )
+
+
+def shard_store(run: RunFolder, manifest: PromptsManifest, shard: int) -> ShardStore:
+    """The store of one shard of a run whose identity is fixed."""
+    fingerprint = recorded_identity(run).fingerprint
+    return ShardStore(run.shards, shard, fingerprint=fingerprint, rows=manifest.shard_rows(shard))

@@ -1,0 +1,88 @@
+"""One shard from end to end: what is missing, the engine, and the loop that fills it."""
+
+from __future__ import annotations
+
+from promptmill.engine.contract import Engine
+from promptmill.errors import ConfigurationError
+from promptmill.generate import PromptForm, fill_shard, missing_requests
+from promptmill.hardware import available_cores, detect_hardware
+from promptmill.placement import load_for_run, require_model
+from promptmill.plan import PromptsManifest, recorded_manifest, shard_store
+from promptmill.progress import Progress, writer_name
+from promptmill.prompts import read_prepared
+from promptmill.run import Identity, RunFolder, recorded_identity
+from promptmill.stopping import StopRequest
+
+
+def shard_is_complete(run: RunFolder, shard: int) -> bool:
+    """Whether the shard's manifest is there and of this run."""
+    if not (run.identity.exists() and run.prompts.exists()):
+        return False
+    return shard_store(run, recorded_manifest(run), shard).manifest() is not None
+
+
+def produce_shard(
+    run: RunFolder,
+    shard: int,
+    *,
+    batch_size: int | None,
+    checkpoint_seconds: float,
+    processes: int,
+    stop: StopRequest,
+) -> bool:
+    """Generate what is missing of one shard; True once it is complete, False if told to stop.
+
+    Args:
+        batch_size: rows in one forward pass; None lets the engine choose.
+        processes: how many like this one share the machine's cores.
+
+    Raises:
+        ConfigurationError: there is no such shard.
+        EngineError: the model cannot be loaded or cannot generate.
+        StorageError: rows cannot be committed.
+    """
+    manifest = recorded_manifest(run)
+    if not 0 <= shard < len(manifest.shards):
+        raise ConfigurationError(f"--shard is {shard}; the run has shards 0 to {len(manifest.shards) - 1}.")
+    store = shard_store(run, manifest, shard)
+    form = _form(run, recorded_identity(run), manifest.samples)
+    missing = missing_requests(store, form.requests(read_prepared(run.prompts_table, *manifest.shards[shard])))
+    if not missing:
+        store.complete()
+        return True
+    engine = _engine(run, batch_size, processes)
+    with _progress(run, manifest, shard, len(missing)) as progress, stop.draining():
+        return fill_shard(
+            store,
+            missing,
+            engine,
+            checkpoint_seconds=checkpoint_seconds,
+            should_stop=lambda: stop.requested,
+            on_row=progress.add,
+        )
+
+
+def _form(run: RunFolder, identity: Identity, samples: int) -> PromptForm:
+    settings = run.settings
+    chat = identity.chat_template is not None
+    return PromptForm(chat=chat, system_prompt=settings.system_prompt, samples=samples, run_seed=settings.seed)
+
+
+def _progress(run: RunFolder, manifest: PromptsManifest, shard: int, missing: int) -> Progress:
+    others = (
+        shard_store(run, manifest, number).manifest() for number in range(len(manifest.shards)) if number != shard
+    )
+    done = sum(complete.counts.rows for complete in others if complete) + manifest.shard_rows(shard) - missing
+    label = f"shard {shard + 1} of {len(manifest.shards)}"
+    return Progress(run.progress / f"{writer_name()}.json", label, total=manifest.rows, done=done)
+
+
+def _engine(run: RunFolder, batch_size: int | None, processes: int) -> Engine:
+    import torch
+
+    from promptmill.engine.transformers import TransformersEngine
+
+    # Two processes of two threads each fall to a third on two cores: one core, one thread.
+    torch.set_num_threads(max(1, available_cores() // processes))
+    loaded = load_for_run(require_model(run), recorded_identity(run), detect_hardware())
+    return TransformersEngine(loaded.model, loaded.tokenizer, run.settings.sampling, batch_size=batch_size)

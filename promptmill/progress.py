@@ -1,0 +1,141 @@
+"""What a person sees of a process that generates, and the small file that tells others."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from promptmill.files import write_json
+from promptmill.rows import Row
+
+logger = logging.getLogger(__name__)
+
+LOG_SECONDS = 30
+FILE_SECONDS = 5
+
+
+class Progress:
+    """Counts rows as they finish; shows a bar on a terminal, a log line every 30 s elsewhere.
+
+    Args:
+        file: where this process says how it is doing; replaced every few seconds.
+        label: what is being filled, as `shard 3 of 16`.
+        total: rows of the whole run.
+        done: rows of the run that are committed already.
+    """
+
+    def __init__(
+        self, file: Path, label: str, *, total: int, done: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._file = file
+        self._label = label
+        self._total = total
+        self._before = done
+        self._clock = clock
+        self._start = self._logged = self._written = clock()
+        self._began = time.time()
+        self._rows = 0
+        self._tokens = 0
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Completion tokens a second since this process began the shard."""
+        return self._tokens / max(self._clock() - self._start, 1e-9)
+
+    def __enter__(self) -> Progress:
+        if self._before:
+            logger.info("Going on: %d of %d rows were already done.", self._before, self._total)
+        # Children of `--workers N` share one terminal: bars would overwrite each other.
+        if sys.stderr.isatty() and multiprocessing.parent_process() is None:
+            self._bar = _bar()
+            self._task = self._bar.add_task(self._label, total=self._total, completed=self._before, rate="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._log()
+        self._write()
+
+    def add(self, row: Row) -> None:
+        """Count a row that finished."""
+        self._rows += 1
+        self._tokens += row.completion_tokens
+        now = self._clock()
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, advance=1, rate=f"{self.tokens_per_second:.0f} tokens/s")
+        elif now - self._logged >= LOG_SECONDS:
+            self._logged = now
+            self._log()
+        if now - self._written >= FILE_SECONDS:
+            self._written = now
+            self._write()
+
+    def _log(self) -> None:
+        done = self._before + self._rows
+        share = 100 * done // max(self._total, 1)
+        logger.info(
+            "%s: %d of %d rows (%d %%), %.0f tokens/s%s",
+            self._label.capitalize(), done, self._total, share, self.tokens_per_second, self._time_left(done),
+        )  # fmt: skip
+
+    def _time_left(self, done: int) -> str:
+        if not self._rows or done >= self._total:
+            return ""
+        seconds = (self._clock() - self._start) / self._rows * (self._total - done)
+        return f", about {_duration(seconds)} left"
+
+    def _write(self) -> None:
+        write_json(
+            self._file,
+            {
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "doing": self._label,
+                "began": round(self._began),
+                "updated": round(time.time()),
+                "rows": self._rows,
+                "tokens": self._tokens,
+                "tokens_per_second": round(self.tokens_per_second, 1),
+            },
+        )
+
+
+def writer_name() -> str:
+    """A name for this process that no other on the cluster has at the same time."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _bar() -> Bar:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("rows {task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    return Bar(*columns, console=Console(stderr=True))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

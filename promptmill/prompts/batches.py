@@ -1,0 +1,78 @@
+"""Rows as they come out of a source, in batches of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+BATCH_ROWS = 1024
+BATCH_BYTES = 8_000_000
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one file that belong together only because they were read together.
+
+    Attributes:
+        file: the file's name for messages.
+        unit: what the numbers count: `line` or `row`, from 1.
+        numbers: where each row stands in its file.
+        rows: the values by column.
+        size: about how many bytes the rows take.
+        schema: the columns' types where the source knows them; None where values tell.
+    """
+
+    file: str
+    unit: str
+    numbers: list[int]
+    rows: list[Row]
+    size: int
+    schema: pa.Schema | None = None
+
+    def place(self, index: int) -> str:
+        """Where the row at `index` of this batch stands, for messages."""
+        return f"{self.file}, {self.unit} {self.numbers[index]}"
+
+
+def in_batches(file: str, rows: Iterable[tuple[int, Row, int]], most: int) -> Iterator[Batch]:
+    """Group (line number, row, bytes) into batches of at most 1024 rows and about 8 MB; stop after `most` rows."""
+    numbers: list[int] = []
+    values: list[Row] = []
+    size = 0
+    for number, row, row_size in rows:
+        numbers.append(number)
+        values.append(row)
+        size += row_size
+        if len(values) >= min(BATCH_ROWS, most) or size >= BATCH_BYTES:
+            yield Batch(file, "line", numbers, values, size)
+            most -= len(values)
+            if most <= 0:
+                return
+            numbers, values, size = [], [], 0
+    if values:
+        yield Batch(file, "line", numbers, values, size)
+
+
+def of_table(file: str, table: pa.Table | pa.RecordBatch, first: int) -> Batch:
+    """A batch of Arrow rows that keep their types; `first` is the number of the first row."""
+    schema = pa.schema([pa.field(field.name, plain_type(field.type)) for field in table.schema])
+    numbers = list(range(first, first + table.num_rows))
+    return Batch(file, "row", numbers, table.to_pylist(), table.nbytes, schema)
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type without dictionary or extension around it: what its Python values make again."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return plain_type(kind.storage_type)
+    if pa.types.is_dictionary(kind):
+        return plain_type(kind.value_type)
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, plain_type(field.type)) for field in kind])
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(plain_type(kind.value_type))
+    return kind

@@ -1,0 +1,166 @@
+"""One Arrow type a column, over a whole source of JSON values read batch by batch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+
+from promptmill.errors import InvalidRows
+from promptmill.prompts.batches import Batch
+from promptmill.prompts.choice import check_encodable
+from promptmill.prompts.problems import BadRowError, Problems, shown
+
+logger = logging.getLogger(__name__)
+MOST_COLUMNS = 1000
+DEEPEST = 64
+_INT64 = range(-(2**63), 2**63)
+_SCALARS: dict[frozenset[type], pa.DataType] = {
+    frozenset(): pa.null(),
+    frozenset({bool}): pa.bool_(),
+    frozenset({float}): pa.float64(),
+    frozenset({int, float}): pa.float64(),
+}
+
+
+class ColumnTypes:
+    """The types of the user's columns as far as they have been seen."""
+
+    def __init__(self, left_out: str | None) -> None:
+        self._left_out = left_out
+        self._first_place: dict[str, str] = {}
+        self.types: dict[str, pa.DataType] = {}
+
+    def add(self, batch: Batch, problems: Problems) -> None:
+        """Widen the types so that the batch fits; what cannot fit becomes a problem with both lines."""
+        for column in self._columns_of(batch):
+            values = [row.get(column) for row in batch.rows]
+            try:
+                kind = _known(batch, column) or infer(values)
+                merged = merge(self.types.get(column, pa.null()), kind)
+            except BadRowError:
+                self._locate(column, values, batch, problems)
+                continue
+            self._widen(column, merged, values, batch)
+        if len(self.types) > MOST_COLUMNS:
+            raise InvalidRows(
+                f"{batch.place(0)}: there are more than {MOST_COLUMNS} different columns by here. "
+                "Objects with free keys have to stand in one column, as JSON text."
+            )
+
+    def _columns_of(self, batch: Batch) -> list[str]:
+        names = batch.schema.names if batch.schema else dict.fromkeys(chain.from_iterable(batch.rows))
+        return [name for name in names if name != self._left_out]
+
+    def _widen(self, column: str, merged: pa.DataType, values: Sequence[Any], batch: Batch) -> None:
+        if self.types.get(column) == merged:
+            return
+        self.types[column] = merged
+        first = next((index for index, value in enumerate(values) if value is not None), None)
+        if first is not None:
+            self._first_place.setdefault(column, batch.place(first))
+
+    def _locate(self, column: str, values: Sequence[Any], batch: Batch, problems: Problems) -> None:
+        for index, value in enumerate(values):
+            before = self.types.get(column, pa.null())
+            try:
+                check_encodable(None, column)
+                kind = _known(batch, column) or infer([value])
+                merged = merge(before, kind)
+            except BadRowError as error:
+                since = f", but {named(before)} on {self._first_place[column]}" if error.column else ""
+                problems.add(batch.place(index), f"{error.what}{since}", ascii(column)[1:-1])
+                if batch.schema is not None:
+                    return
+            else:
+                self._widen(column, merged, [value], _only(batch, index))
+
+
+def infer(values: Sequence[Any], depth: int = 0) -> pa.DataType:
+    """The type of JSON values, exactly: true is no number, and text is nothing else.
+
+    Raises:
+        BadRowError: the values have no type in common, or cannot be written at all.
+    """
+    kinds = frozenset(map(type, values)) - {type(None)}
+    if int in kinds:
+        _check_numbers(values)
+    if kinds == {str}:
+        _check_texts(values)
+        return pa.string()
+    if kinds == {int}:
+        return pa.int64()
+    if kinds in _SCALARS:
+        return _SCALARS[kinds]
+    if depth >= DEEPEST:
+        raise BadRowError(None, f"is nested more than {DEEPEST} deep")
+    present = [value for value in values if value is not None]
+    if kinds == {list}:
+        return pa.list_(infer(list(chain.from_iterable(present)), depth + 1))
+    if kinds == {dict}:
+        return _struct(present, depth)
+    raise BadRowError(None, f"has values of different types: {shown(present)}")
+
+
+def merge(left: pa.DataType, right: pa.DataType) -> pa.DataType:
+    """The type that holds values of both.
+
+    Raises:
+        BadRowError: there is none; its column is set, to tell it from a value that is bad by itself.
+    """
+    if left == right or pa.types.is_null(right):
+        return left
+    try:
+        pair = [pa.schema([pa.field("value", kind)]) for kind in (left, right)]
+        return pa.unify_schemas(pair, promote_options="permissive").field("value").type
+    except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+        raise BadRowError("value", f"is {named(right)}") from error
+
+
+def named(kind: pa.DataType) -> str:
+    """A type in a user's words."""
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return "text"
+    if pa.types.is_boolean(kind):
+        return "true or false"
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return "a number"
+    if pa.types.is_list(kind):
+        return f"a list of ({named(kind.value_type)})"
+    if pa.types.is_struct(kind):
+        return f"an object with ({', '.join(f'{field.name}: {named(field.type)}' for field in list(kind)[:8])})"
+    return "null" if pa.types.is_null(kind) else str(kind)
+
+
+def _struct(values: Sequence[dict[str, Any]], depth: int) -> pa.DataType:
+    keys = list(dict.fromkeys(chain.from_iterable(values)))
+    if len(keys) > MOST_COLUMNS:
+        raise BadRowError(None, f"has more than {MOST_COLUMNS} different keys; write the object as JSON text")
+    for key in keys:
+        check_encodable(None, key)
+    return pa.struct([pa.field(key, infer([v[key] for v in values if key in v], depth + 1)) for key in keys])
+
+
+def _check_numbers(values: Sequence[Any]) -> None:
+    for value in values:
+        if type(value) is int and value not in _INT64:
+            raise BadRowError(None, f"is {shown(value)}, which does not fit in 64 bits; write it as text")
+
+
+def _check_texts(values: Sequence[str | None]) -> None:
+    try:
+        "".join(filter(None, values)).encode("utf-8")
+    except UnicodeEncodeError:
+        for value in values:
+            check_encodable(None, value or "")
+
+
+def _known(batch: Batch, column: str) -> pa.DataType | None:
+    return batch.schema.field(column).type if batch.schema is not None else None
+
+
+def _only(batch: Batch, index: int) -> Batch:
+    return Batch(batch.file, batch.unit, [batch.numbers[index]], [batch.rows[index]], 0, batch.schema)

@@ -1,0 +1,77 @@
+"""Reader of datasets on the Hub, streamed at one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+
+from promptmill.errors import ConfigurationError, InvalidRows, NotFound
+from promptmill.hub.errors import hub_errors
+from promptmill.prompts.batches import BATCH_ROWS, Batch, of_table
+from promptmill.prompts.problems import listed
+from promptmill.prompts.source import HubSource
+
+
+def dataset_commit(source: HubSource) -> str:
+    """The commit that the dataset is at now; everything is then read at this one.
+
+    Raises:
+        NotFound: there is neither a file nor a dataset of that name.
+        AccessDenied, HubUnavailable: as the Hub answers.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        with hub_errors(source.repo, "dataset"):
+            commit = HfApi().dataset_info(source.repo).sha
+    except NotFound as error:
+        raise NotFound(f"There is no file {source.typed}, and no dataset of that name on the Hub. {error}") from error
+    if commit is None:
+        raise NotFound(f"The Hub names no commit of the dataset {source.repo}; it may be empty.")
+    return commit
+
+
+def read_hub(source: HubSource, commit: str, most: int) -> Iterator[Batch]:
+    """The rows of the split with the types they have; numbers count rows from 1."""
+    row = 1
+    with hub_errors(source.repo, "dataset"), _dataset_errors(source):
+        for table in _stream(source, commit).with_format("arrow").iter(batch_size=BATCH_ROWS):
+            yield of_table(source.typed, table.slice(0, most + 1 - row), row)
+            row += table.num_rows
+            if row > most:
+                return
+
+
+def _stream(source: HubSource, commit: str) -> Any:
+    import datasets
+
+    splits = datasets.get_dataset_split_names(source.repo, revision=commit)
+    split = _chosen_split(source, splits)
+    return datasets.load_dataset(source.repo, split=split, revision=commit, streaming=True)
+
+
+@contextmanager
+def _dataset_errors(source: HubSource) -> Iterator[None]:
+    from datasets.exceptions import DatasetsError
+
+    try:
+        yield
+    except (DatasetsError, pa.ArrowException, ValueError) as error:
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise InvalidRows(
+            f"The dataset {source.repo} cannot be read: {reason}. Download the file you want, "
+            f"`hf download {source.repo} --repo-type dataset --local-dir prompts`, and give --prompts its path."
+        ) from error
+
+
+def _chosen_split(source: HubSource, splits: list[str]) -> str:
+    wanted = source.split or (splits[0] if len(splits) == 1 else "train")
+    if wanted in splits:
+        return wanted
+    raise ConfigurationError(
+        f"The dataset {source.repo} has no split {wanted}; its splits are {listed(splits)}. "
+        f"Name one: --prompts {source.repo}:{splits[0] if splits else 'train'}"
+    )

@@ -1,0 +1,40 @@
+"""Reader of .parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from promptmill.prompts.batches import BATCH_BYTES, BATCH_ROWS, Batch, of_table
+from promptmill.prompts.lines import damage
+from promptmill.prompts.problems import Problems, listed
+from promptmill.prompts.source import PromptFile
+
+_BUFFER = 1 << 20
+
+
+def read_parquet(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]:
+    """The rows with the types they have; numbers count rows from 1."""
+    row = 1
+    try:
+        with pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_BUFFER) as parquet:
+            names = parquet.schema_arrow.names
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                problems.add(file.name, f"has a column twice: {listed(twice)}")
+                return
+            for batch in parquet.iter_batches(min(most, _rows_a_batch(parquet.metadata)), use_threads=False):
+                yield of_table(file.name, batch.slice(0, most + 1 - row), row)
+                row += batch.num_rows
+                if row > most:
+                    return
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        problems.add(f"{file.name}, from row {row}", damage(error, file))
+
+
+def _rows_a_batch(metadata: pq.FileMetaData) -> int:
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    widest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=1)
+    return int(min(BATCH_ROWS, max(1, BATCH_BYTES // max(widest, 1))))

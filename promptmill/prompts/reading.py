@@ -1,0 +1,40 @@
+"""Any source as batches of rows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+from promptmill.prompts.batches import Batch
+from promptmill.prompts.hub_dataset import read_hub
+from promptmill.prompts.json_files import read_json, read_jsonl
+from promptmill.prompts.parquet_files import read_parquet
+from promptmill.prompts.problems import Problems
+from promptmill.prompts.source import FileSource, HubSource, PromptFile
+from promptmill.prompts.text_files import read_csv, read_txt
+
+_READERS: dict[str, Callable[[PromptFile, Problems, int], Iterator[Batch]]] = {
+    "txt": read_txt,
+    "jsonl": read_jsonl,
+    "json": read_json,
+    "csv": read_csv,
+    "tsv": read_csv,
+    "parquet": read_parquet,
+}
+
+
+def read_batches(
+    source: FileSource | HubSource, commit: str | None, problems: Problems, limit: int | None = None
+) -> Iterator[Batch]:
+    """All rows, or the first `limit`, that can be read, in order; what cannot becomes a problem."""
+    left = sys.maxsize - 1 if limit is None else limit
+    if isinstance(source, HubSource):
+        yield from read_hub(source, commit or "main", left)
+        return
+    for file in source.files:
+        for batch in _READERS[file.format](file, problems, left):
+            if batch.rows:
+                yield batch
+            left -= len(batch.rows)
+        if left <= 0:
+            return

@@ -1,0 +1,176 @@
+"""The columns of the prepared file, and the writer that fills it and hashes what it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from promptmill.prompts.batches import BATCH_BYTES, BATCH_ROWS, Batch, Row
+from promptmill.prompts.choice import Kind, Message, PromptChoice
+from promptmill.prompts.column_types import named
+from promptmill.prompts.prepared import MESSAGES, UserColumn
+from promptmill.prompts.problems import Problems, shown
+
+RESERVED = frozenset(
+    {
+        "prompt_id",
+        "sample_index",
+        "prompt",
+        "messages",
+        "response",
+        "finish_reason",
+        "prompt_tokens",
+        "completion_tokens",
+        "seed",
+        "model",
+        "revision",
+        "error",
+    }
+)
+_CANNOT_CONVERT = (pa.ArrowException, OverflowError, ValueError, TypeError)
+
+
+@dataclass(frozen=True)
+class PreparedTable:
+    """The layout of the prepared file: `prompt_id`, the prompt, then the user's columns."""
+
+    kind: Kind
+    columns: tuple[UserColumn, ...]
+    types: tuple[pa.DataType, ...]
+
+    @classmethod
+    def of(cls, choice: PromptChoice, types: Mapping[str, pa.DataType]) -> PreparedTable:
+        """The layout for the user's columns of these types."""
+        return cls(choice.kind, output_names(list(types)), tuple(types.values()))
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of the file."""
+        prompt_type = MESSAGES if self.kind == "messages" else pa.string()
+        own = [pa.field("prompt_id", pa.string()), pa.field(self.kind, prompt_type)]
+        users = [pa.field(column.name, writable(kind)) for column, kind in zip(self.columns, self.types, strict=True)]
+        return pa.schema([*own, *users])
+
+
+class TableWriter:
+    """Writes row groups of at most 1024 rows and about 8 MB, and hashes each row's canonical JSON."""
+
+    def __init__(self, parquet: pq.ParquetWriter, table: PreparedTable, problems: Problems) -> None:
+        self._parquet = parquet
+        self._table = table
+        self._schema = table.schema
+        self._problems = problems
+        self._digest = hashlib.sha256()
+        self._pending: list[tuple[str, Any, Row, Batch, int]] = []
+        self._size = 0
+        self.rows = 0
+
+    @property
+    def sha256(self) -> str:
+        """Of all rows written so far."""
+        return self._digest.hexdigest()
+
+    def add(self, batch: Batch, index: int, prompt: str | list[Message], size: int) -> None:
+        """Take one row, of about `size` bytes besides its prompt."""
+        text = prompt if isinstance(prompt, str) else canonical_json(prompt)
+        if self._pending and self._size + size + len(text) > BATCH_BYTES:
+            self.flush()
+        prompt_id = f"{self.rows:08d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        self._pending.append((prompt_id, prompt, batch.rows[index], batch, index))
+        self._size += size + len(text)
+        self.rows += 1
+        if len(self._pending) >= BATCH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows taken so far as one row group."""
+        if not self._pending:
+            return
+        own = ([row[place] for row in self._pending] for place in (0, 1))
+        arrays = [pa.array(values, kind) for values, kind in zip(own, self._schema.types[:2], strict=True)]
+        for place, column in enumerate(self._table.columns, 2):
+            arrays.append(self._array(column, self._schema.field(place).type, self._table.types[place - 2]))
+        table = pa.Table.from_arrays(arrays, schema=self._schema)
+        self._parquet.write_table(table, row_group_size=BATCH_ROWS)
+        self._digest.update(row_lines(table))
+        self._pending, self._size = [], 0
+
+    def _array(self, column: UserColumn, kind: pa.DataType, found: pa.DataType) -> pa.Array:
+        values = [row.get(column.original) for _, _, row, _, _ in self._pending]
+        if kind != found:
+            values = [without_empty_objects(value) for value in values]
+        try:
+            return pa.array(values, kind)
+        except _CANNOT_CONVERT:
+            for value, (_, _, _, batch, index) in zip(values, self._pending, strict=True):
+                if not _converts(value, kind):
+                    what = f"is {shown(value)}, which cannot be written as {named(kind)}"
+                    self._problems.add(batch.place(index), what, column.original)
+            self._problems.raise_if_any()
+            raise
+
+
+def output_names(columns: list[str]) -> tuple[UserColumn, ...]:
+    """The user's columns with the names they get: those that the dataset needs itself get `input_` in front."""
+    taken = set(columns) | RESERVED
+    named_columns = []
+    for column in columns:
+        name = column
+        while name in RESERVED or (name != column and name in taken):
+            name = f"input_{name}"
+        taken.add(name)
+        named_columns.append(UserColumn(column, name))
+    return tuple(named_columns)
+
+
+def row_lines(table: pa.Table) -> bytes:
+    """Each row's prompt and user's columns as canonical JSON, a line a row."""
+    names = table.column_names[1:]
+    columns = [column.to_pylist() for column in table.columns[1:]]
+    rows = zip(*columns, strict=True)
+    return "".join(f"{canonical_json(dict(zip(names, row, strict=True)))}\n" for row in rows).encode()
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no spaces; what JSON has no form for is written as text."""
+    return _ENCODER.encode(value)
+
+
+def writable(kind: pa.DataType) -> pa.DataType:
+    """The type as Parquet can hold it: an object without any key, which it cannot, becomes null."""
+    if pa.types.is_struct(kind):
+        fields = [pa.field(field.name, writable(field.type)) for field in kind]
+        return pa.struct(fields) if fields else pa.null()
+    if pa.types.is_list(kind):
+        return pa.list_(writable(kind.value_type))
+    return kind
+
+
+def without_empty_objects(value: Any) -> Any:
+    """The value with null for every object without keys."""
+    if isinstance(value, dict):
+        return {key: without_empty_objects(inner) for key, inner in value.items()} or None
+    if isinstance(value, list):
+        return [without_empty_objects(inner) for inner in value]
+    return value
+
+
+def _converts(value: Any, kind: pa.DataType) -> bool:
+    try:
+        pa.array([value], kind)
+    except _CANNOT_CONVERT:
+        return False
+    return True
+
+
+def _as_text(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=_as_text)

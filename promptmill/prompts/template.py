@@ -1,0 +1,121 @@
+"""The user's Jinja2 template: a row's columns in, the text of a prompt out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError, TemplateRuntimeError, TemplateSyntaxError, UndefinedError, meta
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from promptmill.errors import ConfigurationError, NotFound
+from promptmill.prompts.batches import Row
+from promptmill.prompts.limits import TimeLimitError, memory_limit, time_limit
+from promptmill.prompts.problems import BadRowError, listed, nearest
+
+LONGEST_PROMPT = 10_000_000
+MOST_SECONDS = 10.0
+MOST_MEMORY = 512_000_000
+_LARGEST_NUMBER_BITS = 4096
+_FAILURES = (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
+
+
+def template_text(template: str) -> str:
+    """The template itself: what is given, or for `@path` what the file holds.
+
+    Raises:
+        NotFound: the file is not there, or is not text.
+    """
+    if not template.startswith("@"):
+        return template
+    path = Path(template[1:]).expanduser()
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotFound(
+            f"The template file {path} cannot be read ({error}). Give --template @FILE, or the template's text itself."
+        ) from error
+
+
+class PromptTemplate:
+    """A compiled template that cannot reach out of its row, run for ever or fill the memory.
+
+    Raises:
+        ConfigurationError: the text is not a Jinja2 template.
+    """
+
+    def __init__(self, text: str) -> None:
+        environment = _environment()
+        try:
+            with time_limit(MOST_SECONDS), memory_limit(MOST_MEMORY):  # constants are worked out here
+                self._names = meta.find_undeclared_variables(environment.parse(text)) - {"row"}
+                self._template = environment.from_string(text)
+        except (TimeLimitError, MemoryError, RecursionError) as error:
+            raise ConfigurationError("--template is too much work to compile; make it simpler.") from error
+        except TemplateSyntaxError as error:
+            raise ConfigurationError(
+                f"--template is not a Jinja2 template: line {error.lineno}: {error.message}. "
+                "Write columns in double braces, as in --template 'Translate to German: {{ text }}'."
+            ) from error
+
+    def render(self, row: Row) -> str:
+        """The text for one row, whose columns are variables, and all together `row`.
+
+        Raises:
+            BadRowError: the template cannot be rendered with this row.
+        """
+        try:
+            with time_limit(MOST_SECONDS), memory_limit(MOST_MEMORY):
+                return self._render(row)
+        except TimeLimitError as error:
+            raise BadRowError(None, f"the template takes more than {MOST_SECONDS:.0f} s for this row") from error
+        except MemoryError as error:
+            raise BadRowError(
+                None, f"the template needs more than {MOST_MEMORY // 1_000_000} MB for this row"
+            ) from error
+        except UndefinedError as error:
+            raise BadRowError(None, self._undefined(error, row)) from error
+        except _FAILURES as error:
+            raise BadRowError(None, f"the template fails: {str(error)[:200] or type(error).__name__}") from error
+
+    def _render(self, row: Row) -> str:
+        parts, length = [], 0
+        for part in self._template.generate({"row": row, **row}):
+            parts.append(part)
+            length += len(part)
+            if length > LONGEST_PROMPT:
+                raise TemplateRuntimeError(f"it makes more than {LONGEST_PROMPT // 1_000_000} million characters")
+        return "".join(parts)
+
+    def _undefined(self, error: UndefinedError, row: Row) -> str:
+        hints = "".join(nearest(name, row) for name in sorted(self._names - row.keys()))
+        return f"the template fails: {error.message}; the columns here are {listed(row)}.{hints}"
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = _Sandbox(undefined=StrictUndefined, autoescape=False, finalize=_not_null)
+    del environment.filters["random"]  # prompts have to come out the same each time
+    del environment.globals["lipsum"]
+    return environment
+
+
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise TemplateRuntimeError("a value is empty (null) here; write {{ column or '' }} if that is meant")
+    return value
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja2's sandbox, which also keeps numbers small: a huge power is one step that no timer interrupts."""
+
+    intercepted_binops = frozenset(["*", "**"])
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        if isinstance(left, int) and isinstance(right, int):
+            bits = left.bit_length() * right if operator == "**" else left.bit_length() + right.bit_length()
+            if bits > _LARGEST_NUMBER_BITS:
+                raise TemplateRuntimeError(f"a number has more than {_LARGEST_NUMBER_BITS} bits")
+        operation: Callable[[Any, Any], Any] = self.binop_table[operator]
+        return operation(left, right)

@@ -1,0 +1,107 @@
+"""Readers of .txt, .csv and .tsv files."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from promptmill.prompts.batches import Batch, Row, in_batches
+from promptmill.prompts.lines import LONGEST_LINE, numbered_lines
+from promptmill.prompts.problems import Problems, listed
+from promptmill.prompts.source import PromptFile
+
+logger = logging.getLogger(__name__)
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+
+
+def read_txt(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]:
+    """One prompt a line; blank lines are skipped."""
+    lines = ((number, line.rstrip("\r\n")) for number, line in numbered_lines(file, problems))
+    rows = ((number, {"prompt": line}, len(line)) for number, line in lines if line.strip())
+    return in_batches(file.name, rows, most)
+
+
+def read_csv(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]:
+    """A header line, then rows whose quoted fields may hold delimiters and line ends; all values are text."""
+    for batch in in_batches(file.name, _csv_rows(file, problems), most):
+        schema = pa.schema([(name, pa.string()) for name in batch.rows[0]])
+        yield Batch(batch.file, batch.unit, batch.numbers, batch.rows, batch.size, schema)
+
+
+def _csv_rows(file: PromptFile, problems: Problems) -> Iterator[tuple[int, Row, int]]:
+    header: list[str] | None = None
+    for number, fields in _records(file, problems):
+        if header is None:
+            header = _header(file, number, fields, problems)
+            if header is None:
+                return
+        elif len(fields) != len(header):
+            problems.add(
+                f"{file.name}, line {number}",
+                f"has {len(fields)} fields where the header has {len(header)}; quote fields that hold the delimiter",
+            )
+        else:
+            yield number, dict(zip(header, fields, strict=True)), sum(map(len, fields))
+
+
+def _records(file: PromptFile, problems: Problems) -> Iterator[tuple[int, list[str]]]:
+    lines = _Numbered(numbered_lines(file, problems))
+    reader = csv.reader(lines, delimiter=_DELIMITERS[file.format], strict=True)
+    with _long_fields():
+        while True:
+            lines.start = None
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                problems.add(f"{file.name}, line {lines.start or 1}", _csv_problem(error))
+                return
+            if fields:
+                yield lines.start or 1, fields
+
+
+class _Numbered:
+    """Lines for the csv module that remember on which one the current record started."""
+
+    def __init__(self, lines: Iterator[tuple[int, str]]) -> None:
+        self._lines = lines
+        self.start: int | None = None
+
+    def __iter__(self) -> _Numbered:
+        return self
+
+    def __next__(self) -> str:
+        number, line = next(self._lines)
+        self.start = number if self.start is None else self.start
+        return line
+
+
+def _csv_problem(error: csv.Error) -> str:
+    if "unexpected end of data" in str(error):
+        return "a quote that opens here is never closed"
+    return f"is not CSV: {error}"
+
+
+def _header(file: PromptFile, number: int, fields: list[str], problems: Problems) -> list[str] | None:
+    names = [name.strip() or f"column_{index}" for index, name in enumerate(fields, 1)]
+    if not all(name.strip() for name in fields):
+        logger.info("%s: columns without a name in the header are called by their number, as in column_1", file.name)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        problems.add(f"{file.name}, line {number}", f"the header names a column twice: {listed(twice)}")
+        return None
+    return names
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    before = csv.field_size_limit(LONGEST_LINE)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

@@ -1,0 +1,44 @@
+"""The rows that generation adds to a prompt, as they are committed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+
+from promptmill.engine.contract import Completion, FinishReason, Request
+
+SCHEMA = pa.schema(
+    [
+        pa.field("position", pa.int64(), nullable=False),
+        pa.field("response", pa.string(), nullable=False),
+        pa.field("finish_reason", pa.string(), nullable=False),
+        pa.field("prompt_tokens", pa.int32(), nullable=False),
+        pa.field("completion_tokens", pa.int32(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("error", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One completion with the seed it was made with; `position` is its place in the shard."""
+
+    position: int
+    response: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    seed: int
+    error: str | None
+
+    @classmethod
+    def of(cls, request: Request, completion: Completion) -> Row:
+        """The row that a completion makes of its request."""
+        return cls(seed=request.seed, **asdict(completion))
+
+
+def to_table(rows: list[Row], metadata: dict[str, str]) -> pa.Table:
+    """The rows as an Arrow table of `SCHEMA`, with `metadata` in its schema."""
+    return pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA.with_metadata(metadata))

@@ -1,0 +1,139 @@
+"""The settings of a run that change the bytes of its dataset, and the hash that names them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from promptmill.errors import ConfigurationError
+from promptmill.sampling import MAX_SEED, SamplingParameters
+
+DTYPES = ("auto", "float32", "float16", "bfloat16")
+QUANTIZATIONS = ("none", "8bit", "4bit")
+ENGINES = ("transformers",)
+DEMO = "demo"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Everything that a user asks for and that changes the bytes of the dataset.
+
+    Not here, because it changes none: batch size, devices, checkpoint interval, where to publish.
+
+    Attributes:
+        model: `demo`, a Hub repo id, or the absolute path of a local folder.
+        revision: branch, tag or commit as asked for; the commit it stood for is in the identity.
+        prompts_sha256: SHA-256 of what the prompts' source holds (`promptmill.prompts`).
+        limit: only the first so many prompts; None for all.
+        seed: of the run; each row derives its own from it.
+    """
+
+    model: str
+    revision: str | None
+    prompts_sha256: str
+    prompt_column: str | None
+    template: str | None
+    system_prompt: str | None
+    limit: int | None
+    samples_per_prompt: int
+    sampling: SamplingParameters
+    seed: int
+    dtype: str
+    quantization: str
+    engine: str
+
+    def __post_init__(self) -> None:
+        _one_of("--dtype", self.dtype, DTYPES)
+        _one_of("--quantization", self.quantization, QUANTIZATIONS)
+        _one_of("--engine", self.engine, ENGINES)
+        _at_least("--samples-per-prompt", self.samples_per_prompt, 1)
+        if self.limit is not None:
+            _at_least("--limit", self.limit, 1)
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ConfigurationError(f"--seed is {self.seed}; it has to be 0 to {MAX_SEED}.")
+        if not self.model:
+            raise ConfigurationError("--model is empty; give `demo`, a Hub repo id such as gpt2, or a local folder.")
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary; `from_json` gives the same settings back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> RunSettings:
+        """The settings that `to_json` wrote; of a later version's unknown settings nothing is guessed."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(value) - known)
+        if unknown:
+            raise ConfigurationError(
+                f"The run has settings that this version does not know: {', '.join(unknown)}. Upgrade promptmill."
+            )
+        sampling = {**value["sampling"], "stop": tuple(value["sampling"]["stop"])}
+        return cls(**{**value, "sampling": SamplingParameters(**sampling)})
+
+
+def canonical_hash(value: object) -> str:
+    """SHA-256 of the canonical JSON of `value`: sorted keys, no spaces, no NaN."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differences(old: RunSettings, new: RunSettings) -> list[str]:
+    """One line a setting that differs, old value → new value."""
+    before, after = _flat(old.to_json()), _flat(new.to_json())
+    return [_difference(key, before.get(key), after.get(key)) for key in after if before.get(key) != after.get(key)]
+
+
+def run_name(settings: RunSettings, prompts_source: str) -> str:
+    """A readable name, made unique by the first characters of the settings' hash."""
+    model = settings.model.rstrip("/").rsplit("/", 1)[-1]
+    prompts = Path(prompts_source.split(":")[0]).name.split(".")[0]
+    return f"{_slug(model)}-{_slug(prompts)}-{canonical_hash(settings.to_json())[:8]}"
+
+
+def checked_name(name: str) -> str:
+    """A name given by `--name`, which becomes a folder's name.
+
+    Raises:
+        ConfigurationError: it could leave the data folder or be mistaken for an option.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"--name is {name!r}; use 1 to 100 letters, digits, dots, dashes and underscores, "
+            "the first a letter or a digit, as in --name my-run-1."
+        )
+    return name
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()[:40] or "run"
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    rest = {key: value for key, value in settings.items() if key != "sampling"}
+    return {**rest, **settings["sampling"]}
+
+
+def _difference(key: str, old: object, new: object) -> str:
+    if key == "prompts_sha256":
+        return f"prompts: the content changed (SHA-256 {str(old)[:12]}… → {str(new)[:12]}…)"
+    return f"{key}: {_shown(old)} → {_shown(new)}"
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False) if value is not None else "not set"
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigurationError(f"{option} is {value!r}; choose one of {', '.join(choices)}.")
+
+
+def _at_least(option: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigurationError(f"{option} is {value}; it has to be {least} or more.")

@@ -1,0 +1,196 @@
+"""A shard on disk: chunks that are committed one by one, then the manifest that completes it.
+
+    shards/00003/chunk-000001-<sha>.parquet    rows that finished since the last commit
+    shards/00003.json                          the manifest: written last, proves all rows are there
+
+A chunk's name carries the SHA-256 of its bytes, so a torn, zeroed or flipped file is found by
+reading it, without an index that could itself be torn. The number orders the chunks; where two
+processes filled the same shard by mistake, the first chunk by name that has a row wins, so every
+reader sees the same rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from promptmill.files import atomic_write, read_json, remove_stale_temporaries, set_aside, storage_errors, write_json
+from promptmill.rows import Row, to_table
+
+logger = logging.getLogger(__name__)
+
+_CHUNK_NAME = re.compile(r"chunk-(\d{6,})-([0-9a-f]{16})\.parquet")
+
+
+@dataclass(frozen=True)
+class ShardCounts:
+    """What a shard holds: its rows and tokens, and how the rows ended."""
+
+    rows: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    stop: int = 0
+    length: int = 0
+    error: int = 0
+
+    @classmethod
+    def of(cls, table: pa.Table) -> ShardCounts:
+        """Count the rows of `table`."""
+        reasons = Counter(table["finish_reason"].to_pylist())
+        return cls(
+            rows=table.num_rows,
+            prompt_tokens=sum(table["prompt_tokens"].to_pylist()),
+            completion_tokens=sum(table["completion_tokens"].to_pylist()),
+            stop=reasons["stop"],
+            length=reasons["length"],
+            error=reasons["error"],
+        )
+
+    def __add__(self, other: ShardCounts) -> ShardCounts:
+        return ShardCounts(**{key: value + getattr(other, key) for key, value in asdict(self).items()})
+
+
+@dataclass(frozen=True)
+class ShardManifest:
+    """The proof that a shard is complete."""
+
+    shard: int
+    fingerprint: str
+    chunks: tuple[str, ...]
+    counts: ShardCounts
+
+
+class ShardStore:
+    """The chunks and the manifest of one shard of one run.
+
+    Args:
+        folder: the run's `shards` folder.
+        fingerprint: of the run; chunks of any other are set aside.
+        rows: how many rows the complete shard has.
+    """
+
+    def __init__(self, folder: Path, shard: int, *, fingerprint: str, rows: int) -> None:
+        self.shard = shard
+        self.rows = rows
+        self._fingerprint = fingerprint
+        self._folder = folder / f"{shard:05d}"
+        self._manifest = folder / f"{shard:05d}.json"
+
+    @property
+    def manifest_path(self) -> Path:
+        """Where the manifest is, or will be."""
+        return self._manifest
+
+    def manifest(self) -> ShardManifest | None:
+        """The manifest if the shard is complete and of this run, else None."""
+        value = read_json(self._manifest)
+        if not isinstance(value, dict) or value.get("fingerprint") != self._fingerprint:
+            return None
+        return _manifest_from_json(value)
+
+    def read(self) -> pa.Table:
+        """All rows committed so far, by position, each once; damaged chunks are set aside."""
+        tables = [table for _, table in self._sound_chunks()]
+        return _first_of_each_position(tables)
+
+    def commit(self, rows: list[Row]) -> None:
+        """Make `rows` durable as one chunk; when this returns, no kill loses them.
+
+        Raises:
+            StorageError: the disk is full, read-only, or not ours to write.
+        """
+        metadata = {"fingerprint": self._fingerprint, "shard": str(self.shard)}
+        content = _parquet_bytes(to_table(sorted(rows, key=lambda row: row.position), metadata))
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        path = self._folder / f"chunk-{self._next_number():06d}-{digest}.parquet"
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(content)
+
+    def complete(self) -> ShardManifest:
+        """Write the manifest once every row is committed.
+
+        Raises:
+            ValueError: rows are missing, which is a mistake of the caller.
+        """
+        chunks = dict(self._sound_chunks())
+        table = _first_of_each_position(list(chunks.values()))
+        if table.num_rows != self.rows:
+            raise ValueError(f"shard {self.shard} has {table.num_rows} of {self.rows} rows")
+        manifest = ShardManifest(self.shard, self._fingerprint, tuple(chunks), ShardCounts.of(table))
+        write_json(self._manifest, asdict(manifest))
+        return manifest
+
+    def read_complete(self, manifest: ShardManifest) -> pa.Table | None:
+        """The rows of a complete shard, or None if it turned out damaged.
+
+        In that case the damaged chunk and the manifest are set aside, so that the shard counts as
+        unfinished and only the rows that were lost are made again.
+        """
+        table = self.read()
+        if table.num_rows == self.rows:
+            return table
+        logger.warning(
+            "Shard %d lost %d rows to damaged files; they are made again.", manifest.shard, self.rows - table.num_rows
+        )
+        set_aside(self._manifest)
+        return None
+
+    def _sound_chunks(self) -> Iterator[tuple[str, pa.Table]]:
+        if not self._folder.is_dir():
+            return
+        remove_stale_temporaries(self._folder)
+        for path in sorted(self._folder.glob("chunk-*.parquet")):
+            table = self._read_chunk(path)
+            if table is not None:
+                yield path.name, table
+
+    def _read_chunk(self, path: Path) -> pa.Table | None:
+        with storage_errors(path):
+            content = path.read_bytes()
+        name = _CHUNK_NAME.fullmatch(path.name)
+        if name is None or hashlib.sha256(content).hexdigest()[:16] != name[2]:
+            logger.warning(
+                "%s is damaged; it is set aside as %s and its rows are made again.", path, set_aside(path).name
+            )
+            return None
+        table = pq.read_table(io.BytesIO(content))
+        if table.schema.metadata.get(b"fingerprint") != self._fingerprint.encode():
+            logger.warning("%s belongs to another run; it is set aside as %s.", path, set_aside(path).name)
+            return None
+        return table
+
+    def _next_number(self) -> int:
+        names = (_CHUNK_NAME.fullmatch(path.name) for path in self._folder.glob("chunk-*.parquet"))
+        return 1 + max((int(name[1]) for name in names if name), default=0)
+
+
+def _first_of_each_position(tables: list[pa.Table]) -> pa.Table:
+    if not tables:
+        return to_table([], {})
+    table = pa.concat_tables(tables).replace_schema_metadata(None)
+    positions = table["position"].to_pylist()
+    first: dict[int, int] = {}
+    for index, position in enumerate(positions):
+        first.setdefault(position, index)
+    return table.take([first[position] for position in sorted(first)])
+
+
+def _parquet_bytes(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _manifest_from_json(value: dict[str, Any]) -> ShardManifest:
+    counts = ShardCounts(**value["counts"])
+    return ShardManifest(value["shard"], value["fingerprint"], tuple(value["chunks"]), counts)

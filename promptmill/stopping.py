@@ -1,0 +1,81 @@
+"""Being told to stop: SIGTERM, SIGINT and SIGUSR2 end a process soon, and lose nothing.
+
+While rows are generated the signal only sets a flag, the forward pass under way ends, and what has
+finished is committed. At any other time the process ends at once: every file is written atomically,
+so there is nothing to save.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from promptmill.errors import Interrupted
+
+logger = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+
+
+class Exit(SystemExit, KeyboardInterrupt):
+    """Ends the process with a code from wherever it is raised, inside a Luigi task too.
+
+    Luigi swallows every exception of a task, SystemExit included, but lets KeyboardInterrupt
+    through (luigi/worker.py, `TaskProcess.run`); Python ends a process with the code of a
+    SystemExit. This is both.
+    """
+
+
+class StopRequest:
+    """Whether this process was told to stop, and what it does about it at the moment."""
+
+    def __init__(self) -> None:
+        self._signal: int | None = None
+        self._draining = False
+
+    def install(self) -> None:
+        """Listen for the signals; does nothing outside the main thread, where Python forbids it."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self._received)
+
+    @property
+    def requested(self) -> bool:
+        """Whether the process was told to stop."""
+        return self._signal is not None
+
+    @contextmanager
+    def draining(self) -> Iterator[None]:
+        """Inside the block a signal sets `requested`; the block has to look at it and come to an end."""
+        self._draining = True
+        try:
+            yield
+        finally:
+            self._draining = False
+
+    def _received(self, number: int, _frame: FrameType | None) -> None:
+        again = self.requested
+        self._signal = number
+        name = signal.Signals(number).name
+        if self._draining and not again:
+            _say(f"{name}: finishing the forward pass under way and committing the rows that are done.")
+        elif self._draining and number == signal.SIGINT:
+            _say(f"{name} again: leaving at once; rows that were not committed yet will be made again.")
+            os._exit(Interrupted.exit_code)
+        elif not self._draining:
+            _say(f"{name}: stopping. Start the same command again to go on.")
+            raise Exit(Interrupted.exit_code)
+
+
+def _say(text: str) -> None:
+    # Not through logging: a handler's lock may be held by the very code that the signal interrupted.
+    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{text}\n".encode())
+
+
+stop_request = StopRequest()

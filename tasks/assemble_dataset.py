@@ -1,0 +1,45 @@
+"""Verify the shards and lay out the dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import luigi
+
+from promptmill.assemble import assemble, recorded_dataset
+from promptmill.plan import recorded_manifest
+from tasks.download_model import DownloadModel
+from tasks.generate_shard import GenerateShard
+from tasks.parameters import batch_size, number
+from tasks.prepare_prompts import PreparePrompts
+from tasks.stage import Stage, target
+
+
+class AssembleDataset(Stage):
+    """Generates all shards, then writes Parquet files, card and manifest."""
+
+    batch_size = batch_size(default=None, significant=False, description="Rows in one forward pass; default: auto.")
+    checkpoint_seconds = number(default=60.0, significant=False, description="Commit finished rows this often.")
+
+    def requires(self) -> list[luigi.Task]:
+        """The prompts, which say how many shards there are; and the model, fetched where the internet is."""
+        return [self.clone(PreparePrompts), self.clone(DownloadModel)]
+
+    def output(self) -> luigi.LocalTarget:
+        """The manifest of the dataset."""
+        return target(self.folder.dataset_manifest)
+
+    def complete(self) -> bool:
+        """Whether the manifest is there, and every file that it lists in its full length."""
+        return recorded_dataset(self.folder) is not None
+
+    def run(self) -> Iterator[list[GenerateShard]]:
+        """All shards, then the dataset; shards that turn out damaged once more."""
+        yield self._shards()
+        if assemble(self.folder):
+            # The damaged ones now count as unfinished: Luigi runs them, then this method from its top.
+            yield self._shards()
+
+    def _shards(self) -> list[GenerateShard]:
+        count = len(recorded_manifest(self.folder).shards)
+        return [self.clone(GenerateShard, shard=shard) for shard in range(count)]

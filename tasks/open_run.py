@@ -1,0 +1,72 @@
+"""Begin a run, or go on in one that was begun with the same settings."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import luigi
+
+from promptmill.model import checked_model
+from promptmill.prompts import absolute_source, default_prompts_path, source_digest, template_text
+from promptmill.run import RunFolder, is_open, open_run, require_same_settings
+from promptmill.sampling import SamplingParameters
+from promptmill.settings import RunSettings, checked_name, run_name
+from tasks.run_parameters import RunParameters
+from tasks.stage import PromptmillTask, target
+
+
+class OpenRun(RunParameters, PromptmillTask):
+    """Writes the settings of a run down, once; refuses a run that was begun with others."""
+
+    def output(self) -> luigi.LocalTarget:
+        """The settings as they were given."""
+        return target(self.folder.record)
+
+    def complete(self) -> bool:
+        """Whether the run was begun; with other settings than these, that is an error."""
+        if not is_open(self.folder):
+            return False
+        require_same_settings(self.folder, self.settings)
+        return True
+
+    def run(self) -> None:
+        """Write the settings."""
+        open_run(self.folder, self.settings, self.prompts_source)
+
+    @property
+    def prompts_source(self) -> str:
+        """Where the prompts come from: given, or the file that comes with promptmill."""
+        return absolute_source(self.prompts) if self.prompts else str(default_prompts_path())
+
+    @cached_property
+    def settings(self) -> RunSettings:
+        """The settings as one checked value."""
+        sampling = SamplingParameters(
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            stop=self.stop,
+        )
+        return RunSettings(
+            model=checked_model(self.model),
+            revision=self.revision,
+            prompts_sha256=source_digest(self.prompts_source),
+            prompt_column=self.prompt_column,
+            template=template_text(self.template) if self.template else None,
+            system_prompt=self.system_prompt,
+            limit=self.limit,
+            samples_per_prompt=self.samples_per_prompt,
+            sampling=sampling,
+            seed=self.seed,
+            dtype=self.dtype,
+            quantization=self.quantization,
+            engine=self.engine,
+        )
+
+    @cached_property
+    def folder(self) -> RunFolder:
+        """The folder of the run, named by `--name` or after the settings."""
+        name = checked_name(self.name) if self.name else run_name(self.settings, self.prompts_source)
+        return RunFolder.named(Path(self.data_dir), name)

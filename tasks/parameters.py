@@ -1,0 +1,93 @@
+"""Luigi parameters whose errors name the option, the value and the choices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import luigi
+
+from promptmill.errors import ConfigurationError
+from tasks.process import ending_on_error
+
+
+class Setting(luigi.Parameter):
+    """A parameter that is read by `convert`; an empty value is None where the default is None.
+
+    Luigi itself turns a ValueError of `parse` into a traceback; here it becomes one sentence.
+    """
+
+    def __init__(self, convert: Callable[[str], Any] = str, *, kind: str = "text", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._convert = convert
+        self._kind = kind
+
+    def parse(self, value: Any) -> Any:
+        """The value of a text from the command line or luigi.cfg."""
+        if value in ("", "None") and self._default is None:
+            return None
+        with ending_on_error():
+            try:
+                return self._convert(value)
+            except ValueError as error:
+                raise ConfigurationError(
+                    f"{self._option}: {value!r} is not {self._kind}. {self.description}"
+                ) from error
+
+    def serialize(self, value: Any) -> str:
+        """The text that `parse` reads back."""
+        if value is None:
+            return ""
+        return json.dumps(value) if isinstance(value, tuple) else str(value)
+
+    def _warn_on_wrong_param_type(self, param_name: str, param_value: Any) -> None:
+        # Luigi warns whenever a value is no str; ours are converted on purpose.
+        return
+
+    @property
+    def _option(self) -> str:
+        return f"--{str(getattr(self, '_attribute_name', 'option')).replace('_', '-')}"
+
+
+def integer(**kwargs: Any) -> Setting:
+    """A whole number."""
+    return Setting(int, kind="a whole number", **kwargs)
+
+
+def number(**kwargs: Any) -> Setting:
+    """A number."""
+    return Setting(float, kind="a number", **kwargs)
+
+
+def switch(**kwargs: Any) -> luigi.BoolParameter:
+    """A flag that is off unless given."""
+    return luigi.BoolParameter(default=False, **kwargs)
+
+
+def strings(**kwargs: Any) -> Setting:
+    """Several strings as a JSON list, or a single one as it is."""
+    return Setting(_strings, kind="a text or a JSON list of texts", **kwargs)
+
+
+def batch_size(**kwargs: Any) -> Setting:
+    """A number of rows of 1 or more, or `auto`, which is None."""
+    return Setting(_batch_size, kind="`auto` or a number of rows, 1 or more", **kwargs)
+
+
+def _strings(text: str) -> tuple[str, ...]:
+    if not text.lstrip().startswith("["):
+        return (text,)
+    value = json.loads(text)
+    if not all(isinstance(item, str) for item in value):
+        raise ValueError(text)
+    return tuple(value)
+
+
+def _batch_size(text: str) -> int | None:
+    if text == "auto":
+        return None
+    rows = int(text)
+    if rows < 1:
+        raise ValueError(text)
+    return rows

@@ -1,0 +1,32 @@
+"""Read, render and check the prompts; fix the shards."""
+
+from __future__ import annotations
+
+import luigi
+
+from promptmill.plan import write_manifest
+from promptmill.prompts import PromptOptions, prepare_prompts
+from promptmill.run import recorded_prompts_source
+from tasks.stage import Stage, target
+
+
+class PreparePrompts(Stage):
+    """Turns the user's files into one table of prompts with stable ids, and cuts it into shards."""
+
+    priority = 50  # Bad rows are found before a model is downloaded.
+
+    def output(self) -> luigi.LocalTarget:
+        """The manifest, written after the table."""
+        return target(self.folder.prompts)
+
+    def run(self) -> None:
+        """Prepare in one stream."""
+        settings = self.folder.settings
+        options = PromptOptions(
+            source=recorded_prompts_source(self.folder),
+            column=settings.prompt_column,
+            template=settings.template,
+            limit=settings.limit,
+        )
+        prepared = prepare_prompts(options, self.folder.prompts_table)
+        write_manifest(self.folder, prepared, settings.samples_per_prompt)

@@ -1,0 +1,52 @@
+"""The parameters of a run, as Luigi takes them from the command line and luigi.cfg."""
+
+from __future__ import annotations
+
+from promptmill.sampling import SamplingParameters
+from promptmill.settings import DEMO, DTYPES, ENGINES, QUANTIZATIONS
+from tasks.parameters import Setting, integer, number, strings
+
+DEFAULTS = SamplingParameters()
+
+
+class RunParameters:
+    """The settings of a run: significant if they change the bytes of its dataset."""
+
+    model = Setting(default=DEMO, description="`demo`, a Hub repo id such as gpt2, or a local folder. Default: demo.")
+    revision = Setting(default=None, description="Branch, tag or commit of the model. Default: main.")
+    prompts = Setting(
+        default=None,
+        description="File or glob (.txt .jsonl .json .csv .tsv .parquet) or Hub dataset as OWNER/NAME or "
+        "OWNER/NAME:SPLIT. Default: 40 varied prompts that come with promptmill.",
+    )
+    prompt_column = Setting(
+        default=None, description="Column that holds the prompt. Default: prompt, messages, instruction or text."
+    )
+    template = Setting(
+        default=None,
+        description="Jinja2 template over a row's columns that makes the prompt, or @FILE that holds one.",
+    )
+    system_prompt = Setting(default=None, description="System message before each prompt (chat models).")
+    limit = integer(default=None, description="Only the first so many prompts. Default: all.")
+    samples_per_prompt = integer(default=1, description="Completions a prompt. Default: 1.")
+    max_new_tokens = integer(
+        default=DEFAULTS.max_new_tokens, description=f"Most tokens of a completion. Default: {DEFAULTS.max_new_tokens}."
+    )
+    temperature = number(
+        default=DEFAULTS.temperature, description=f"0 is greedy decoding. Default: {DEFAULTS.temperature}."
+    )
+    top_p = number(default=DEFAULTS.top_p, description=f"Nucleus sampling; 1 is off. Default: {DEFAULTS.top_p}.")
+    top_k = integer(default=DEFAULTS.top_k, description="The k most likely tokens only. Default: 0, off.")
+    seed = integer(default=0, description="Of the run; each row derives its own. Default: 0.")
+    stop = strings(
+        default=(), description='String that ends a completion, or several as \'["a", "b"]\'. Default: none.'
+    )
+    dtype = Setting(
+        default="auto", description=f"One of {', '.join(DTYPES)}. Default: auto, what the hardware does well."
+    )
+    quantization = Setting(
+        default="none", description=f"One of {', '.join(QUANTIZATIONS)} (bitsandbytes). Default: none."
+    )
+    engine = Setting(default="transformers", description=f"One of {', '.join(ENGINES)}. Default: transformers.")
+    data_dir = Setting(default="data", significant=False, description="Where everything is kept. Default: ./data.")
+    name = Setting(default=None, description="Name of the run. Default: made of model, prompts and settings.")

@@ -1,0 +1,79 @@
+"""Prompts and a model become a dataset, on disk or published."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import luigi
+
+from promptmill.assemble import recorded_dataset
+from promptmill.files import read_json
+from tasks.assemble_dataset import AssembleDataset
+from tasks.check_auth import CheckAuth
+from tasks.open_run import OpenRun
+from tasks.parameters import Setting, batch_size, number, switch
+from tasks.publish_dataset import PublishDataset
+from tasks.run_parameters import RunParameters
+from tasks.stage import PromptmillTask, Stage
+
+logger = logging.getLogger("promptmill")
+
+
+class BuildDataset(RunParameters, PromptmillTask):
+    """The whole chain; started again after any kind of end, it does only what is missing."""
+
+    batch_size = batch_size(
+        default=None, significant=False, description="Rows in one forward pass, or auto. Default: auto."
+    )
+    checkpoint_seconds = number(
+        default=60.0, significant=False, description="Commit finished rows this often. Default: 60."
+    )
+    publish_to = Setting(
+        default=None, significant=False, description="Dataset repo to publish to, as OWNER/NAME. Default: none."
+    )
+    private = switch(significant=False, description="Make the dataset repo private if it has to be created.")
+
+    def requires(self) -> OpenRun:
+        """The run's record."""
+        return self.clone(OpenRun)
+
+    def output(self) -> luigi.Target:
+        """What the last stage leaves."""
+        return self._last_stage().output()
+
+    def complete(self) -> bool:
+        """Whether the dataset of these very settings is done, and published if asked for."""
+        return self.requires().complete() and self._last_stage().complete()
+
+    def run(self) -> Iterator[Stage]:
+        """The Hub's leave first, then everything."""
+        yield self._stage(CheckAuth)
+        yield self._last_stage()
+
+    def say_where(self) -> None:
+        """Tell the user what there is now."""
+        run = self.requires().folder
+        dataset = recorded_dataset(run)
+        if dataset is not None:
+            logger.info(
+                "The dataset is complete: %d rows (%d errors) in %s",
+                dataset.counts.rows,
+                dataset.counts.error,
+                run.dataset,
+            )
+        published = read_json(run.published)
+        if self.publish_to and published:
+            logger.info("It is published at %s, commit %s", published["url"], published["commit"])
+
+    def _last_stage(self) -> Stage:
+        return self._stage(PublishDataset if self.publish_to else AssembleDataset)
+
+    def _stage(self, stage: type[Stage]) -> Stage:
+        return self.clone(stage, run_dir=str(self.requires().folder.path))
+
+
+@BuildDataset.event_handler(luigi.Event.SUCCESS)
+@BuildDataset.event_handler(luigi.Event.DEPENDENCY_PRESENT)
+def _say_where(task: BuildDataset) -> None:
+    task.say_where()
