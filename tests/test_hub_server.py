@@ -369,6 +369,17 @@ def test_xet_token_and_hub_token_stay_apart(hub: HubServer, script: Callable[...
     assert all(value and value.startswith("Bearer xet_write_") for value in storage)
 
 
+def test_xorbs_go_straight_to_the_cdn_by_grants(hub: HubServer, api: HfApi) -> None:
+    """With grants, hf_xet puts xorbs on the second origin, without any token, and commits them."""
+    hub.state.settings.xorb_grants = True
+    hub.add_model("alice/model")
+    data = os.urandom(200_000)
+    api.upload_file(path_or_fileobj=data, path_in_repo="a.bin", repo_id="alice/model")
+    assert hub.files("alice/model") == {"a.bin": data}
+    assert [(r.method, r.authorization, r.status) for r in hub.requests if r.origin == "cdn"] == [("PUT", None, 200)]
+    assert seen(hub, "cas", "/v1/xorb", "POST") == [201, 200]
+
+
 MODEL = """
 import sys, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -1,0 +1,68 @@
+"""Signals: a flag while rows are generated, the end at any other time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from promptmill.errors import Interrupted
+from promptmill.stopping import SIGNALS, Exit, StopRequest
+
+SCRIPT = """
+import os, signal
+from promptmill.stopping import StopRequest
+stop = StopRequest()
+stop.install()
+with stop.draining():
+    {body}
+print("drained", stop.requested)
+"""
+
+
+def run(body: str) -> subprocess.CompletedProcess[str]:
+    """Run `body` while draining, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(body=body)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def send(number: int) -> str:
+    """Python that sends this process a signal."""
+    return f"os.kill(os.getpid(), {number}); "
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_while_draining_sets_the_flag(number: signal.Signals) -> None:
+    """The block comes to its own end."""
+    outcome = run(send(number))
+    assert (outcome.returncode, outcome.stdout) == (0, "drained True\n")
+    assert "committing the rows that are done" in outcome.stderr
+
+
+def test_a_second_interrupt_leaves_at_once() -> None:
+    """Ctrl-C twice ends the process in the middle of the block."""
+    outcome = run(send(signal.SIGINT) * 2)
+    assert (outcome.returncode, outcome.stdout) == (Interrupted.exit_code, "")
+
+
+def test_a_second_sigterm_does_not_cut_the_drain_short() -> None:
+    """Slurm sends SIGTERM more than once; rows are still committed."""
+    assert run(send(signal.SIGTERM) * 2).stdout == "drained True\n"
+
+
+def test_a_signal_at_any_other_time_ends_the_process_with_its_code() -> None:
+    """Nothing is to be saved there, as every file is written atomically."""
+    stop = StopRequest()
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    stop.install()
+    try:
+        with pytest.raises(Exit) as caught:
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert caught.value.code == Interrupted.exit_code
