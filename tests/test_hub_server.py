@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import warnings
+from array import array
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -216,6 +217,8 @@ def test_creating_twice_is_a_conflict_unless_that_is_fine(api: HfApi) -> None:
         api.create_repo("lab/data", repo_type="dataset")
     assert api.create_repo("lab/data", repo_type="dataset", exist_ok=True).repo_id == "lab/data"
     assert api.dataset_info("lab/data").private
+    api.update_repo_settings("lab/data", repo_type="dataset", private=False, gated="auto")
+    assert (api.dataset_info("lab/data").private, api.dataset_info("lab/data").gated) == (False, "auto")
     api.delete_repo("lab/data", repo_type="dataset")
     assert not api.repo_exists("lab/data", repo_type="dataset")
 
@@ -367,6 +370,23 @@ def test_xet_token_and_hub_token_stay_apart(hub: HubServer, script: Callable[...
     storage = [r.authorization for r in hub.requests if r.origin == "cas"]
     assert storage
     assert all(value and value.startswith("Bearer xet_write_") for value in storage)
+
+
+def test_content_of_every_kind_comes_back_by_xet(hub: HubServer, api: HfApi, tmp_path: Path) -> None:
+    """Floats, text, noise, repetitions and emptiness survive hf_xet's compression and deduplication, both ways."""
+    noise = os.urandom(400_000)
+    files = {
+        "floats.bin": array("f", [number / 7 for number in range(50_000)]).tobytes() + b"abc",
+        "text.bin": b"\0" + b"".join(b"line %d\n" % number for number in range(20_000)),
+        "repeated.bin": noise[150_000:] + bytes(300_000) + noise + noise[:200_000],
+        "empty.bin": b"",
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    hub.add_model("alice/model")
+    api.upload_folder(repo_id="alice/model", folder_path=tmp_path)
+    assert hub.files("alice/model") == files
+    assert download(hub, tmp_path / "cache", "alice/model") == files
 
 
 def test_xorbs_go_straight_to_the_cdn_by_grants(hub: HubServer, api: HfApi) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -70,7 +70,7 @@ def choose_prompt(rows: list[Row], column: str | None, template: PromptTemplate 
         raise ConfigurationError(
             f"No column of the prompts is called {', '.join(RECOGNISED[:-1])} or {RECOGNISED[-1]}; "
             f"the columns are {listed(columns)}. Name the one that holds the prompt: "
-            f"--prompt-column {_example(columns)}{_delimiter_hint(columns)}"
+            f"--prompt-column {shlex.quote(columns[0] if columns else 'NAME')}{_delimiter_hint(columns)}"
         )
     if chosen not in columns:
         raise ConfigurationError(
@@ -132,10 +132,6 @@ def _checked_message(column: str, index: int, message: Any) -> Message:
         return {"role": role, "content": _checked_text(column, content)}
     except BadRowError as error:
         raise BadRowError(column, f"the content of message {index} {error.what}") from error
-
-
-def _example(columns: Iterable[str]) -> str:
-    return next(iter(columns), "NAME")
 
 
 def _delimiter_hint(columns: list[str]) -> str:

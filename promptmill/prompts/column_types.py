@@ -39,6 +39,7 @@ class ColumnTypes:
         for column in self._columns_of(batch):
             values = [row.get(column) for row in batch.rows]
             try:
+                check_encodable(None, column)
                 kind = _known(batch, column) or infer(values)
                 merged = merge(self.types.get(column, pa.null()), kind)
             except BadRowError:
@@ -65,6 +66,8 @@ class ColumnTypes:
 
     def _locate(self, column: str, values: Sequence[Any], batch: Batch, problems: Problems) -> None:
         for index, value in enumerate(values):
+            if column not in batch.rows[index]:
+                continue
             before = self.types.get(column, pa.null())
             try:
                 check_encodable(None, column)

@@ -115,7 +115,7 @@ def _prompts(batch: Batch, choice: PromptChoice, problems: Problems) -> Iterator
     for index, row in enumerate(batch.rows):
         try:
             yield index, choice.prompt_of(row)
-        except BadRowError as error:  # noqa: PERF203, every bad row is to be named
+        except BadRowError as error:
             problems.add(batch.place(index), error.what, error.column)
 
 

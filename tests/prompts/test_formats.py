@@ -1,0 +1,137 @@
+"""Each kind of file gives the prompts that a person sees in it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from promptmill.errors import InvalidRows
+
+from .conftest import Workbench
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
+FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def test_text_file_gives_a_prompt_a_line(prompts_of):
+    """Blank lines, a byte order mark and both kinds of line end leave no trace."""
+    assert prompts_of("a.txt", b"\xef\xbb\xbfone\r\n\n  \ntwo  words\nlast") == ["one", "two  words", "last"]
+
+
+def test_text_lines_are_split_at_line_feeds_alone(prompts_of):
+    """Other characters that Unicode counts as line ends stay inside a prompt."""
+    assert prompts_of("a.txt", "a\u2028b\x0cc\nd\n") == ["a\u2028b\x0cc", "d"]
+
+
+def test_json_lines_hold_objects_or_strings(prompts_of):
+    """A bare string is a prompt."""
+    assert prompts_of("a.jsonl", '{"prompt": "one"}\n\n"two"\n') == ["one", "two"]
+
+
+@pytest.mark.parametrize("space", ["", "\n", " \r\n\t"])
+def test_json_list_is_read_with_any_space_in_it(prompts_of, space):
+    """White space between the parts of a list means nothing."""
+    parts = ["[", '{"prompt": "one"}', ",", '"two"', "]", ""]
+    assert prompts_of("a.json", "\ufeff" + space.join(parts)) == ["one", "two"]
+
+
+def test_json_list_larger_than_a_block_is_read_whole(prompts_of):
+    """Elements that straddle the blocks of a read come out unharmed."""
+    prompts = [f"é{number}" * (1 + number % 700) for number in range(1500)]
+    text = json.dumps([{"prompt": prompt} for prompt in prompts], ensure_ascii=False)
+    assert prompts_of("a.json", text) == prompts
+
+
+def test_json_file_with_an_object_a_line_is_read_as_json_lines(prompts_of):
+    """The ending .json is common for JSON lines too."""
+    assert prompts_of("a.json", '{"prompt": "one"}\n{"prompt": "two"}\n') == ["one", "two"]
+
+
+def test_csv_fields_may_hold_delimiters_quotes_and_line_ends(bench):
+    """Quoted fields are one value, and every value is text."""
+    path = bench.write("a.csv", 'prompt,score\r\n"a, ""b""\r\nc",1\r\nplain,\r\n')
+    assert bench.rows(path) == [{"prompt": 'a, "b"\r\nc', "score": "1"}, {"prompt": "plain", "score": ""}]
+
+
+def test_csv_column_without_a_name_is_called_by_its_number(bench):
+    """The index column that pandas writes does no harm."""
+    assert bench.rows(bench.write("a.csv", ",prompt\n0,one\n")) == [{"prompt": "one", "column_1": "0"}]
+
+
+def test_tsv_is_split_at_tabs(bench):
+    """Commas mean nothing in a .tsv file."""
+    assert bench.rows(bench.write("a.tsv", "id\tprompt\n7\ta, b\n")) == [{"prompt": "a, b", "id": "7"}]
+
+
+def test_csv_field_may_be_longer_than_pythons_own_limit(prompts_of):
+    """A document of a million characters is a prompt like any other."""
+    assert prompts_of("a.csv", f"prompt\n{'x' * 1_000_000}\n") == ["x" * 1_000_000]
+
+
+def test_parquet_columns_keep_their_types(bench):
+    """Types that JSON does not have travel through too."""
+    day = pa.array([19000, None], pa.date32())
+    table = pa.table({"text": ["one", "two"], "day": day, "raw": [b"\xff", b""], "n": pa.array([1, 2], pa.int8())})
+    table = table.append_column("kind", pa.array(["a", "b"]).dictionary_encode())
+    path = bench.folder / "a.parquet"
+    pq.write_table(table, path)
+    bench.prepare(path)
+    written = pq.read_table(bench.target)
+    assert written.column("prompt").to_pylist() == ["one", "two"]
+    assert written.select(["day", "raw", "n"]).equals(table.select(["day", "raw", "n"]))
+    assert written.column("kind").to_pylist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.txt", "one\ntwo\n"), ("a.json", '["one", "two"]'), ("a.csv", "prompt\none\ntwo\n")]
+)
+def test_compressed_files_are_read_like_plain_ones(prompts_of, name, content, ending):
+    """Compression changes nothing but the name."""
+    data = (
+        gzip.compress(content.encode())
+        if ending == ".gz"
+        else pa.Codec("zstd").compress(content.encode(), asbytes=True)
+    )
+    assert prompts_of(name + ending, data) == ["one", "two"]
+
+
+@pytest.mark.parametrize("name", ["a.txt.gz", "a.jsonl.gz", "a.json.gz", "a.csv.gz", "a.jsonl.zst", "a.txt.zst"])
+def test_cut_off_compressed_file_is_an_error(bench, name):
+    """A download that broke off is not taken for a shorter file."""
+    content = b'"prompt"\n' + b"".join(b'"prompt number %d"\n' % (number * 7919) for number in range(5000))
+    data = gzip.compress(content) if name.endswith(".gz") else pa.Codec("zstd").compress(content, asbytes=True)
+    with pytest.raises(InvalidRows, match=r"cut off or damaged|is not JSON"):
+        bench.prepare(bench.write(name, data[: len(data) // 2]))
+
+
+@FEW
+@given(st.lists(TEXT.filter(lambda text: "\n" not in text and not text.endswith("\r")), min_size=1))
+def test_text_round_trip(prompts):
+    """Any line of text comes back as it was."""
+    assert _round_trip("a.txt", "\n".join(prompts)) == [
+        p.removeprefix("\ufeff") if i == 0 else p for i, p in enumerate(prompts)
+    ]
+
+
+@FEW
+@given(st.lists(TEXT, min_size=1), st.booleans())
+def test_json_round_trip(prompts, ascii_only):
+    """Any text comes back from a list and from lines, escaped or not."""
+    values = [{"prompt": prompt} for prompt in prompts]
+    assert _round_trip("a.json", json.dumps(values, ensure_ascii=ascii_only)) == prompts
+    assert _round_trip("a.jsonl", "\n".join(json.dumps(value, ensure_ascii=ascii_only) for value in values)) == prompts
+
+
+def _round_trip(name: str, content: str) -> list[str]:
+    with TemporaryDirectory() as folder:
+        bench = Workbench(Path(folder))
+        return [row["prompt"] for row in bench.rows(bench.write(name, content))]

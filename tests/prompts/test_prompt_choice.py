@@ -1,0 +1,137 @@
+"""Which column becomes the prompt, and which travel through."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from promptmill.errors import ConfigurationError, InvalidRows
+from promptmill.prompts import PromptOptions, UserColumn
+
+CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+
+
+def lines(*rows) -> str:
+    """JSON lines of these rows."""
+    return "\n".join(map(json.dumps, rows))
+
+
+@pytest.mark.parametrize(
+    ("row", "options", "expected"),
+    [
+        ({"prompt": "a", "text": "b"}, {}, {"prompt": "a", "text": "b"}),
+        ({"text": "a", "id": 1}, {}, {"prompt": "a", "text": "a", "id": 1}),
+        ({"instruction": "a"}, {}, {"prompt": "a", "instruction": "a"}),
+        ({"instruction": "a", "input": ""}, {}, {"prompt": "a", "instruction": "a", "input": ""}),
+        ({"instruction": "a", "input": "b"}, {}, {"prompt": "a\n\nb", "instruction": "a", "input": "b"}),
+        (
+            {"question": "a", "prompt": "b"},
+            {"column": "question"},
+            {"prompt": "a", "question": "a", "input_prompt": "b"},
+        ),
+        ({"messages": CHAT, "id": 1}, {}, {"messages": CHAT, "id": 1}),
+        ({"prompt": CHAT}, {}, {"messages": CHAT}),
+        ({"chat": CHAT}, {"column": "chat"}, {"messages": CHAT, "chat": CHAT}),
+        ({"prompt": "a", "n": 2}, {"template": "{{ prompt }}{{ n }}"}, {"prompt": "a2", "input_prompt": "a", "n": 2}),
+    ],
+)
+def test_prompt_is_taken_from_the_column_that_fits(bench, row, options, expected):
+    """The prompt comes first, and the column it came from stays unless it is the prompt itself."""
+    assert bench.rows(bench.write("a.jsonl", lines(row)), **options) == [expected]
+
+
+def test_choice_of_the_column_is_logged(bench, caplog):
+    """Which column was used can be read afterwards."""
+    caplog.set_level("INFO")
+    bench.prepare(bench.write("a.jsonl", lines({"text": "a", "seed": 1})))
+    assert "taken from column text" in caplog.text
+    assert "column seed travels through as input_seed" in caplog.text
+
+
+def test_names_that_the_dataset_needs_are_renamed(bench):
+    """`input_` stands in front, as often as the name is taken."""
+    row = {"prompt": "a", "response": "r", "input_response": "i", "seed": 1, "model": None}
+    prepared = bench.prepare(bench.write("a.jsonl", lines(row)))
+    assert prepared.columns == (
+        UserColumn("response", "input_input_response"),
+        UserColumn("input_response", "input_response"),
+        UserColumn("seed", "input_seed"),
+        UserColumn("model", "input_model"),
+    )
+
+
+def test_no_fitting_column_lists_the_columns_and_what_to_type(bench):
+    """The first column serves as the example."""
+    with pytest.raises(ConfigurationError, match=r"columns are question, answer.*--prompt-column question"):
+        bench.prepare(bench.write("a.jsonl", lines({"question": "a", "answer": "b"})))
+
+
+def test_other_delimiter_is_noticed(bench):
+    """A header in one piece with semicolons in it gets a hint."""
+    with pytest.raises(ConfigurationError, match="another delimiter"):
+        bench.prepare(bench.write("a.csv", "prompt;id\nx;1\n"))
+
+
+def test_unknown_column_proposes_the_nearest(bench):
+    """A slip of the finger is recognised."""
+    with pytest.raises(ConfigurationError, match=r"columns are question, id.*Did you mean question"):
+        bench.prepare(bench.write("a.jsonl", lines({"question": "a", "id": 1})), column="qestion")
+
+
+def test_files_of_a_glob_have_to_agree_on_the_column(bench):
+    """The file with the other column is named."""
+    bench.write("a.jsonl", lines({"prompt": "a"}))
+    bench.write("b.jsonl", lines({"text": "a"}))
+    with pytest.raises(InvalidRows, match=r"b\.jsonl, line 1, column prompt: is missing; the columns here are text"):
+        bench.prepare(f"{bench.folder}/*.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        ([], "list of messages"),
+        ("Hi", "list of messages"),
+        (["Hi"], "message 1 is 'Hi', not an object"),
+        ([{"role": "user"}], "content of message 1 is null"),
+        ([{"role": "user", "content": " "}], "content of message 1 is empty"),
+        ([{"role": "user", "content": [{"type": "text"}]}], "not text"),
+        ([{"role": "bot", "content": "Hi"}], "role 'bot'; it has to be system, user, assistant"),
+        ([{"role": ["user"], "content": "Hi"}], "has the role"),
+        ([*CHAT, {"role": "assistant", "content": "Yes?"}], "ends with a message of the assistant"),
+        ([{"role": "user", "content": "Hi", "name": "Al"}], "message 1 has name"),
+    ],
+)
+def test_messages_are_checked(bench, messages, said):
+    """What no chat template could render is refused with its line."""
+    with pytest.raises(InvalidRows, match="line 2") as caught:
+        bench.prepare(bench.write("a.jsonl", lines({"messages": CHAT}, {"messages": messages})))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options", [{"source": ""}, {"source": "a", "limit": 0}, {"source": "a", "column": "b", "template": "c"}]
+)
+def test_options_are_checked_when_they_are_made(options):
+    """Nothing is read for options that cannot be meant."""
+    with pytest.raises(ConfigurationError, match="--"):
+        PromptOptions(**options)
+
+
+def test_types_are_found_over_the_whole_source(bench):
+    """Numbers widen, missing values are null, objects gather their keys."""
+    rows = [
+        {"prompt": "p"},
+        *[{"prompt": "p", "n": 1, "o": {"a": [1]}}] * 1500,
+        {"prompt": "p", "n": 0.5, "o": {"b": "x"}},
+    ]
+    found = bench.rows(bench.write("a.jsonl", lines(*rows)))
+    assert found[0] == {"prompt": "p", "n": None, "o": None}
+    assert found[1] == {"prompt": "p", "n": 1.0, "o": {"a": [1], "b": None}}
+    assert found[-1] == {"prompt": "p", "n": 0.5, "o": {"a": None, "b": "x"}}
+
+
+def test_objects_without_keys_become_null(bench):
+    """Parquet cannot hold an object that never has a key."""
+    found = bench.rows(bench.write("a.jsonl", lines({"prompt": "p", "meta": {}, "l": [{}], "o": {"a": {}, "b": 1}})))
+    assert found == [{"prompt": "p", "meta": None, "l": [None], "o": {"a": None, "b": 1}}]

@@ -1,0 +1,123 @@
+"""A template renders a row, and can do no harm."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+
+from promptmill.errors import ConfigurationError, InvalidRows, NotFound
+from promptmill.prompts import template as module
+from promptmill.prompts import template_text
+from promptmill.prompts.problems import BadRowError
+from promptmill.prompts.template import PromptTemplate
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{{ a }}-{{ n + 1 }}", "<b>-3"),
+        ("{{ row['odd name'] }}", "odd"),
+        ("{% if missing is defined %}x{% else %}y{% endif %}", "y"),
+        ("{% for x in items %}{{ x }},{% endfor %}", "1,2,"),
+        ("{{ empty or '' }}.", "."),
+        ("{{ items | tojson }}", "[1, 2]"),
+    ],
+)
+def test_columns_are_variables(text, expected):
+    """Values come out as they are, with nothing escaped."""
+    row = {"a": "<b>", "n": 2, "odd name": "odd", "items": [1, 2], "empty": None}
+    assert PromptTemplate(text).render(row) == expected
+
+
+def test_template_is_read_from_a_file(bench):
+    """`@` in front means a file."""
+    path = bench.write("my.jinja", "\ufeffSay {{ word }}\n")
+    rows = bench.rows(bench.write("a.jsonl", '{"word": "hi"}'), template=f"@{path}")
+    assert rows == [{"prompt": "Say hi", "word": "hi"}]
+
+
+def test_missing_template_file_is_not_found():
+    """The file is named, with the two ways to give a template."""
+    with pytest.raises(NotFound, match=r"no\.jinja .*--template @FILE"):
+        template_text("@no.jinja")
+
+
+@pytest.mark.parametrize("text", ["{{ a", "{% if %}", "{{ a | nonsense }}", "{{ a | random }}"])
+def test_template_that_does_not_compile_is_refused(text):
+    """A filter that is not known counts too, and one whose result changes is not known."""
+    with pytest.raises(ConfigurationError, match="line 1"):
+        PromptTemplate(text)
+
+
+def test_undefined_name_lists_the_columns(bench):
+    """The nearest column is proposed, and the line is named."""
+    path = bench.write("a.jsonl", '{"question": "a", "id": 1}\n')
+    with pytest.raises(
+        InvalidRows,
+        match=r"line 1: .*'qestion' is undefined; the columns here are question, id\. Did you mean question",
+    ):
+        bench.prepare(path, template="{{ qestion }}")
+
+
+def test_empty_result_is_refused(bench):
+    """A prompt of nothing is no prompt."""
+    path = bench.write("a.jsonl", '{"a": "x"}\n{"a": ""}\n')
+    with pytest.raises(InvalidRows, match="line 2: the template gives an empty prompt"):
+        bench.prepare(path, template="{{ a }}")
+
+
+def test_null_is_never_written_as_none():
+    """A value that is missing in a row would put the word None into the prompt."""
+    with pytest.raises(BadRowError, match="empty \\(null\\)"):
+        PromptTemplate("Summarise {{ a }}").render({"a": None})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ items.append(3) }}",
+        "{{ 10 ** (10 ** 9) }}",
+        "{% include 'x' %}",
+        "{{ 1 / 0 }}",
+        "{{ row.items.__globals__ }}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+        "{% for i in range(10 ** 7) %}{% endfor %}",
+        "{% for i in range(90000) %}{{ 'x' * 1000 }}{% endfor %}",
+        "{{ 'x' | center(10 ** 10) }}",
+        "{{ 'x' * 10 ** 10 }}",
+        "{% set n = namespace(s='xxxxxxxx') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
+    ],
+)
+def test_template_cannot_reach_out_or_take_the_memory(text):
+    """Whatever it tries, the row is bad and the process goes on."""
+    with pytest.raises(BadRowError):
+        PromptTemplate(text).render({"items": [1]})
+
+
+def test_template_cannot_run_for_ever(monkeypatch):
+    """Loops in loops are stopped by the processor's clock."""
+    monkeypatch.setattr(module, "MOST_SECONDS", 0.2)
+    text = "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}"
+    started = time.process_time()
+    with pytest.raises(BadRowError, match="takes more than"):
+        PromptTemplate(text).render({})
+    assert time.process_time() - started < 5
+
+
+def test_template_works_outside_the_main_thread():
+    """Signals reach the main thread alone; elsewhere a template renders without the clock."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(PromptTemplate("{{ a }}").render({"a": 1})))
+    thread.start()
+    thread.join()
+    assert found == ["1"]
+
+
+def test_rendered_prompts_are_the_same_each_time(bench):
+    """Two preparations give the same digest."""
+    path = bench.write("a.jsonl", "\n".join(json.dumps({"a": str(number)}) for number in range(50)))
+    assert bench.prepare(path, template="{{ row }}") == bench.prepare(path, template="{{ row }}")
