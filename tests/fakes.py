@@ -1,11 +1,18 @@
-"""The fakes of the tests, all of them: an engine that needs no model."""
+"""The fakes of the tests, all of them: an engine that needs no model, and a run for it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
 
 from promptmill.engine.contract import Completion, Request, ShouldStop
+from promptmill.files import write_json
+from promptmill.model import PinnedModel
+from promptmill.run import Identity, RunFolder, fix_identity, open_run
+from promptmill.sampling import SamplingParameters
+from promptmill.settings import RunSettings
 
 
 class StubEngine:
@@ -28,7 +35,8 @@ class StubEngine:
                 return
             if self.fail_after is not None and len(self.generated) >= self.fail_after:
                 raise RuntimeError("the stub engine fails as it was told to")
-            time.sleep(self.seconds)
+            if self.seconds:
+                time.sleep(self.seconds)
             self.generated.append(request.position)
             yield completion_of(request)
 
@@ -37,3 +45,29 @@ def completion_of(request: Request) -> Completion:
     """What the stub engine answers."""
     text = request.prompt if request.prompt is not None else str(request.messages)
     return Completion(request.position, f"{request.seed:x} answers {text}", "stop", len(text), 3)
+
+
+def begun_run(data: Path, prompts: Path) -> RunFolder:
+    """A run whose model and identity are fixed as if a model had been placed; its shards can be filled by the stub."""
+    settings = RunSettings(
+        model="nobody/stub",
+        revision=None,
+        prompts_sha256="0" * 64,
+        prompt_column=None,
+        template=None,
+        system_prompt=None,
+        limit=None,
+        samples_per_prompt=1,
+        sampling=SamplingParameters(),
+        seed=0,
+        dtype="float32",
+        quantization="none",
+        engine="transformers",
+    )
+    run = RunFolder.named(data, "stub")
+    open_run(run, settings, str(prompts))
+    write_json(run.model, asdict(PinnedModel("nobody/stub", "hub", "c" * 40, str(data), {})))
+    fix_identity(
+        run, Identity.of(settings, revision="c" * 40, prompts="0" * 64, chat_template=None, dtype="float32")
+    )
+    return run
