@@ -1,0 +1,87 @@
+"""Requests to rows: chat template, tokenizer, context, and the order in which they are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from typing import Any
+
+from promptmill.engine.contract import Completion, Request
+from promptmill.engine.rows import Row
+
+LOOK_AHEAD = 2048
+"""Requests that are encoded and sorted together: bounds memory, and the time to the first token."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Requests that were looked at together: the rows in the order to take them, and those refused."""
+
+    rows: list[Row]
+    refused: list[Completion]
+
+
+class Encoder:
+    """Turns requests into rows of like length."""
+
+    def __init__(self, tokenizer: Any, *, context: int | None, max_new_tokens: int) -> None:
+        """`context` is how many positions the model has; None if it has no such limit."""
+        self._tokenizer = tokenizer
+        self._context = context
+        self._most = max_new_tokens
+
+    def windows(self, requests: Iterable[Request]) -> Iterator[Window]:
+        """Requests in the order to take them, a window at a time.
+
+        The first window goes from the longest prompt to the shortest, so that what needs most memory
+        comes first; the next goes back up, so that rows of like length meet at the seam.
+        """
+        iterator = iter(requests)
+        falling = True
+        while batch := list(islice(iterator, LOOK_AHEAD)):
+            encoded = [self.encode(request) for request in batch]
+            rows = [item for item in encoded if isinstance(item, Row)]
+            rows.sort(key=lambda row: (len(row.prompt), row.prompt), reverse=falling)
+            _mark_shared(rows)
+            yield Window(rows, [item for item in encoded if isinstance(item, Completion)])
+            falling = not falling
+
+    def encode(self, request: Request) -> Row | Completion:
+        """The row of a request, or the `error` completion of one that can't be generated."""
+        try:
+            tokens = self._tokens(request)
+        except Exception as error:  # a template or a tokenizer may raise anything at all on one row
+            return _refuse(request, 0, f"The prompt can't be encoded: {type(error).__name__}: {error}")
+        if not tokens:
+            return _refuse(request, 0, "The prompt has no tokens, and the tokenizer has no BOS token to start from.")
+        room = self._most if self._context is None else self._context - len(tokens)
+        if room < 1:
+            sizes = f"The prompt has {len(tokens)} tokens and the model's context {self._context}"
+            return _refuse(request, len(tokens), f"{sizes}: no room is left for a completion.")
+        return Row(request, tokens, limit=min(room, self._most))
+
+    def _tokens(self, request: Request) -> list[int]:
+        if request.messages is not None:
+            encoded = self._tokenizer.apply_chat_template(
+                list(request.messages), add_generation_prompt=True, tokenize=True, return_dict=True
+            )
+        else:
+            encoded = self._tokenizer(request.prompt)
+        tokens = [int(token) for token in encoded["input_ids"]]
+        start = self._tokenizer.bos_token_id
+        return tokens if tokens or start is None else [start]
+
+
+def _mark_shared(rows: list[Row]) -> None:
+    """Note how many leading tokens all rows share: those that the first and the last in order share."""
+    if not rows:
+        return
+    least, most = min(row.prompt for row in rows), max(row.prompt for row in rows)
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(least, most, strict=False)))
+    for row in rows:
+        row.shared = min(shared, len(least) - 1)
+
+
+def _refuse(request: Request, tokens: int, error: str) -> Completion:
+    return Completion(request.position, "", "error", prompt_tokens=tokens, completion_tokens=0, error=error)

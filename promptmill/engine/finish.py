@@ -1,0 +1,46 @@
+"""Decides when a row has finished, and what its response is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from promptmill.engine.contract import Completion
+from promptmill.engine.detokenise import Detokeniser, decode
+from promptmill.engine.rows import Row
+
+
+class Finish:
+    """Ends rows at an end-of-sequence token, at a stop string, or at their limit."""
+
+    def __init__(self, tokenizer: Any, ends: frozenset[int], stop: tuple[str, ...]) -> None:
+        """`ends` are the ids that end a completion; a stop string that is a token of its own joins them."""
+        added = tokenizer.get_added_vocab()
+        self._tokenizer = tokenizer
+        self._ends = ends | {added[text] for text in stop if text in added}
+        self._stop = tuple(text for text in stop if text not in added)
+        self._longest = max(map(len, self._stop), default=0)
+
+    def take(self, row: Row, token: int) -> Completion | None:
+        """Add `token` to `row`; return its completion if that ends it."""
+        row.generated.append(token)
+        if token in self._ends:
+            return row.complete(self._cut(decode(self._tokenizer, row.generated[:-1]))[0], "stop")
+        if len(row.generated) < row.limit and not self._may_stop(row):
+            return None
+        response, stopped = self._cut(decode(self._tokenizer, row.generated))
+        if stopped or len(row.generated) == row.limit:
+            return row.complete(response, "stop" if stopped else "length")
+        return None
+
+    def _may_stop(self, row: Row) -> bool:
+        if not self._stop:
+            return False
+        if row.text is None:
+            row.text = Detokeniser(self._longest)
+        window = row.text.grow(self._tokenizer, row.generated)
+        return any(text in window for text in self._stop)
+
+    def _cut(self, response: str) -> tuple[str, bool]:
+        """The response before the first stop string, and whether there was one."""
+        found = [place for text in self._stop if (place := response.find(text)) >= 0]
+        return (response[: min(found)], True) if found else (response, False)

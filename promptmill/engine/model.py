@@ -1,0 +1,66 @@
+"""What the engine has to know of a model, found out by asking it."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CACHE_NAMES = ("past_key_values", "cache_params", "state")
+"""What models call their cache: the usual name, Mamba's and RWKV's."""
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Calls a causal language model with the arguments that it takes.
+
+    Attributes:
+        arguments: the names that the model's `forward` knows.
+    """
+
+    model: Any
+    arguments: frozenset[str]
+
+    @classmethod
+    def of(cls, model: Any) -> Forward:
+        """Read the signature of `model.forward`."""
+        return cls(model, frozenset(inspect.signature(model.forward).parameters))
+
+    @property
+    def cache_name(self) -> str | None:
+        """The argument that the cache goes in as; None for a model without one."""
+        return next((name for name in CACHE_NAMES if name in self.arguments), None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the ids of the tokens go."""
+        device: torch.device = self.model.get_input_embeddings().weight.device
+        return device if device.type != "meta" else self.model.device
+
+    def __call__(self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any) -> Any:
+        """One forward pass over ids [rows, n]; only the last position's logits are computed."""
+        known = {"attention_mask": mask, "position_ids": positions, "logits_to_keep": 1, "use_cache": True}
+        taken = {name: value for name, value in known.items() if name in self.arguments}
+        if self.cache_name is not None and cache is not None:
+            taken[self.cache_name] = cache
+        return self.model(input_ids=ids, return_dict=True, **taken)
+
+
+def context_length(config: Any) -> int | None:
+    """How many positions the model has; None where its configuration names no limit."""
+    text = config.get_text_config(decoder=True)
+    for name in ("max_position_embeddings", "max_seq_len"):
+        size = getattr(text, name, None)
+        if isinstance(size, int) and size > 0:
+            return size
+    return None
+
+
+def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The ids that end a completion: those of the generation configuration, and the tokenizer's EOS."""
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    ids = configured if isinstance(configured, (list, tuple)) else [configured]
+    return frozenset(int(item) for item in [*ids, tokenizer.eos_token_id] if item is not None)

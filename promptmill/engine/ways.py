@@ -1,0 +1,114 @@
+"""Finds the fastest way of decoding that gives a model's own logits."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from promptmill.engine.batches import Batches
+from promptmill.engine.contract import Request
+from promptmill.engine.decoder import Decoder
+from promptmill.engine.model import Forward
+from promptmill.engine.policy import Policy
+from promptmill.engine.rows import Row
+from promptmill.engine.slots import Slots
+
+Way = Literal["slots", "batches"]
+
+TOLERANCE, ROUGH_TOLERANCE = 0.01, 0.3
+"""How far logits may be off, as part of their largest: in float32, and in all that is coarser.
+
+A mask or a position that is wrong is off by far more."""
+
+logger = logging.getLogger(__name__)
+
+
+def choose_decoder(forward: Forward, policy: Policy, way: Way | None = None) -> Decoder:
+    """Slots where the model's logits come out the same on them; else static batches, with one log line."""
+    if way == "batches":
+        return Batches(forward)
+    reason = why_no_slots(forward)
+    if reason is None:
+        return Slots(forward, _layers(forward), policy)
+    logger.info("%s: rows are generated in static batches: %s", type(forward.model).__name__, reason)
+    return Batches(forward)
+
+
+def why_no_slots(forward: Forward) -> str | None:
+    """What keeps a model from being decoded in slots; None if nothing does."""
+    if getattr(forward.model, "_is_stateful", False):
+        return "it is a recurrent model, whose state is not a list of positions."
+    if not {"past_key_values", "attention_mask"} <= forward.arguments:
+        return "it takes no cache of keys and values with a mask."
+    try:
+        layers = DynamicCache(config=forward.model.config).layers
+        if other := {type(layer).__name__ for layer in layers} - {"DynamicLayer", "DynamicSlidingWindowLayer"}:
+            return f"its cache has layers of its own kind ({', '.join(sorted(other))})."
+        off = _difference(forward)
+    except Exception as error:  # whatever it is, the way is not for this model
+        return f"a trial failed with {type(error).__name__}: {error}"
+    rough = forward.model.dtype != torch.float32 or getattr(forward.model, "is_quantized", False)
+    allowed = ROUGH_TOLERANCE if rough else TOLERANCE
+    return None if off <= allowed else f"in a trial its logits were off by {off:.2g} of their size."
+
+
+def position_bytes(forward: Forward) -> dict[torch.device, int]:
+    """Bytes that one position of one row takes in the cache, on each device; empty if it can't be told."""
+    ids = torch.ones(1, 4, dtype=torch.long, device=forward.device)
+    with torch.inference_mode():
+        output = forward(ids, torch.ones_like(ids), torch.arange(4, device=ids.device)[None], None)
+    sizes: dict[torch.device, int] = {}
+    for layer in getattr(output.get("past_key_values"), "layers", []):
+        for part in (getattr(layer, "keys", None), getattr(layer, "values", None)):
+            if part is not None:
+                sizes[part.device] = sizes.get(part.device, 0) + part.nbytes // 4
+    return sizes
+
+
+def _layers(forward: Forward) -> int:
+    return len(DynamicCache(config=forward.model.config).layers)
+
+
+@torch.inference_mode()
+def _difference(forward: Forward) -> float:
+    """How far the logits of rows in slots are from those of the rows by themselves, as part of the largest.
+
+    Two rows of different length begin; a third joins them later; then the first leaves.
+    """
+    slots = Slots(forward, _layers(forward), Policy(slots=4, positions=1024))
+    first, second, third = (_row(length) for length in (9, 4, 6))
+    slots.admit([first, second])
+    off = [_off(forward, slots, [first, second])]
+    slots.admit([third])
+    off.append(_off(forward, slots, [first, second, third]))
+    slots.keep([2, 1])
+    off.append(_off(forward, slots, [third, second]))
+    return max(off)
+
+
+def _row(length: int) -> Row:
+    return Row(Request(position=0, seed=0, prompt=""), [(7 * place) % 89 + 3 for place in range(length)], limit=8)
+
+
+def _off(forward: Forward, slots: Slots, rows: list[Row]) -> float:
+    fast = slots.forward([row.last for row in rows])
+    off = max(_distance(logits, _alone(forward, row)) for logits, row in zip(fast, rows, strict=True))
+    for row in rows:
+        row.generated.append(11)
+    return off
+
+
+def _alone(forward: Forward, row: Row) -> Tensor:
+    ids = torch.tensor([row.tokens], device=forward.device)
+    positions = torch.arange(ids.shape[1], device=ids.device)[None]
+    logits: Tensor = forward(ids, torch.ones_like(ids), positions, None).logits[0, -1]
+    return logits
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    largest = other.float().abs().max().clamp(min=1e-6)
+    return float((one.float() - other.float()).abs().max() / largest)
