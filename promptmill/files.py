@@ -26,6 +26,7 @@ _STORAGE_ERRORS = {
     errno.ENOSPC: "there is no space left on the device",
     errno.EDQUOT: "your disk quota is used up",
     errno.EROFS: "the file system is read-only",
+    errno.ENOENT: "a folder of the path is not there and cannot be made",
     errno.EACCES: "permission is denied",
     errno.EPERM: "the operation is not permitted",
     errno.EIO: "the device reports an input/output error",

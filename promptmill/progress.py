@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from promptmill.files import write_json
@@ -79,7 +79,7 @@ class Progress:
         self._tokens += row.completion_tokens
         now = self._clock()
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, advance=1, rate=f"{self.tokens_per_second:.0f} tokens/s")
+            self._bar.update(self._task, advance=1, rate=self._rate())
         elif now - self._logged >= LOG_SECONDS:
             self._logged = now
             self._log()
@@ -90,16 +90,15 @@ class Progress:
     def _log(self) -> None:
         done = self._before + self._rows
         share = 100 * done // max(self._total, 1)
-        logger.info(
-            "%s: %d of %d rows (%d %%), %.0f tokens/s%s",
-            self._label.capitalize(), done, self._total, share, self.tokens_per_second, self._time_left(done),
-        )  # fmt: skip
+        logger.info("%s: %d of %d rows (%d %%), %s", self._label.capitalize(), done, self._total, share, self._rate())
 
-    def _time_left(self, done: int) -> str:
-        if not self._rows or done >= self._total:
-            return ""
-        seconds = (self._clock() - self._start) / self._rows * (self._total - done)
-        return f", about {_duration(seconds)} left"
+    def _rate(self) -> str:
+        rate = f"{self.tokens_per_second:.0f} tokens/s"
+        left = self._total - self._before - self._rows
+        if not self._rows or not left:
+            return rate
+        # From the start of this process: rows finish in bursts, so their latest pace says little.
+        return f"{rate}, about {_duration((self._clock() - self._start) / self._rows * left)} left"
 
     def _write(self) -> None:
         write_json(
@@ -127,8 +126,9 @@ def _bar() -> Bar:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("rows {task.fields[rate]}"),
-        TimeRemainingColumn(),
+        TextColumn("rows"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[rate]}"),
     )
     return Bar(*columns, console=Console(stderr=True))
 

@@ -72,9 +72,7 @@ def test_a_converted_model_is_not_converted_again(demo_folder: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in demo_folder.iterdir()} == before
 
 
-def test_a_missing_package_names_the_command_that_installs_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_missing_package_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The message can be pasted into the shell."""
 
     def missing(_: str) -> str:

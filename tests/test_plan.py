@@ -11,7 +11,17 @@ from promptmill.plan import MAX_SHARDS, cut, shard_count
 
 @pytest.mark.parametrize(
     ("rows", "shards"),
-    [(1, 1), (40, 1), (255, 1), (256, 2), (2_048, 16), (65_536, 16), (100_000, 24), (1_000_000, 244), (10**9, MAX_SHARDS)],
+    [
+        (1, 1),
+        (40, 1),
+        (255, 1),
+        (256, 2),
+        (2_048, 16),
+        (65_536, 16),
+        (100_000, 24),
+        (1_000_000, 244),
+        (10**9, MAX_SHARDS),
+    ],
 )
 def test_the_number_of_shards_depends_on_the_rows_alone(rows: int, shards: int) -> None:
     """Few for small sets, bounded for huge ones: Luigi's scheduler is quadratic."""

@@ -32,7 +32,10 @@ def test_without_a_terminal_a_plain_line_comes_every_30_seconds(
 ) -> None:
     """Rows done of all, tokens a second, and the time that is left."""
     clock = Clock()
-    with caplog.at_level(logging.INFO), Progress(tmp_path / "p.json", "shard 1 of 2", total=8, done=2, clock=clock) as p:
+    with (
+        caplog.at_level(logging.INFO),
+        Progress(tmp_path / "p.json", "shard 1 of 2", total=8, done=2, clock=clock) as p,
+    ):
         clock.now = LOG_SECONDS - 1
         p.add(row(90))
         clock.now = LOG_SECONDS

@@ -1,0 +1,36 @@
+"""Tasks that end badly, for the test of exit codes."""
+
+from __future__ import annotations
+
+import luigi
+
+import workflows  # noqa: F401 - sets the exit codes, as `--module workflows` does
+from promptmill.errors import EngineError
+from tasks.stage import PromptmillTask
+
+
+class Surprise(PromptmillTask):
+    """Fails in a way that nobody thought of."""
+
+    def run(self) -> None:
+        """Divide by zero."""
+        _ = 1 / 0
+
+
+class Expected(PromptmillTask):
+    """Fails in a way that has an exit code of its own."""
+
+    def run(self) -> None:
+        """Say so."""
+        raise EngineError("The engine is on fire. Put it out.")
+
+
+class Lazy(PromptmillTask):
+    """Runs, and leaves nothing."""
+
+    def output(self) -> luigi.LocalTarget:
+        """What is never written."""
+        return luigi.LocalTarget("nothing-here")
+
+    def run(self) -> None:
+        """Do nothing."""
