@@ -39,13 +39,12 @@ def test_a_failure_is_never_zero(tmp_path: Path, config: bool, task: str, option
         "--local-scheduler",
         *options,
     ]
-    outcome = subprocess.run(
-        command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
-    )  # fmt: skip
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    outcome = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert outcome.returncode == code, outcome.stderr
-    if task == "Expected":
-        assert "The engine is on fire. Put it out." in outcome.stderr
-        assert "Traceback" not in outcome.stderr
+    says = {"Surprise": "ZeroDivisionError", "Lazy": "still returning false", "Expected": "The engine is on fire."}
+    assert says[task] in outcome.stderr
+    assert ("Traceback" in outcome.stderr) == (task != "Expected")
 
 
 def test_every_error_has_a_code_of_its_own_that_the_readme_explains() -> None:
