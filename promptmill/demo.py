@@ -7,8 +7,10 @@ de-quantizes to float32, which takes the better part of a minute, so it is done 
 
 from __future__ import annotations
 
+import io
 import logging
 import tempfile
+from contextlib import redirect_stderr
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,11 +49,9 @@ def ensure_demo_model(models: Path) -> Path:
 def _convert(gguf: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
-    # transformers wants the GGUF in a folder of its own; a link spares copying it.
-    with tempfile.TemporaryDirectory() as source:
+    # transformers wants the GGUF in a folder of its own; a link spares copying it. Its bars know no switch.
+    with tempfile.TemporaryDirectory() as source, redirect_stderr(io.StringIO()):
         (Path(source) / gguf.name).symlink_to(gguf)
         tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=gguf.name)
         model = AutoModelForCausalLM.from_pretrained(source, gguf_file=gguf.name, dtype=torch.float32)
@@ -59,7 +59,8 @@ def _convert(gguf: Path, target: Path) -> None:
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    model.save_pretrained(target)
+    with redirect_stderr(io.StringIO()):
+        model.save_pretrained(target)
     tokenizer.save_pretrained(target)
     for file in target.iterdir():
         file.chmod(0o644)  # safetensors are written 0600, which a shared data folder cannot use

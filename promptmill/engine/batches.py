@@ -70,6 +70,7 @@ class Batches:
             self._seen = ids
         positions = (self._mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         output = self._forward(ids, None if self.even else self._mask, positions, self._cache)
-        self._cache = next((output[name] for name in CACHE_NAMES if output.get(name) is not None), None)
+        if self._forward.cache_name is not None:
+            self._cache = next((output[name] for name in CACHE_NAMES if output.get(name) is not None), None)
         logits: Tensor = output.logits[:, -1]
         return logits

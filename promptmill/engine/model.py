@@ -29,6 +29,10 @@ class Forward:
         """Read the signature of `model.forward`."""
         return cls(model, frozenset(inspect.signature(model.forward).parameters))
 
+    def without_cache(self) -> Forward:
+        """The same for computing all tokens in each pass."""
+        return Forward(self.model, self.arguments - set(CACHE_NAMES))
+
     @property
     def cache_name(self) -> str | None:
         """The argument that the cache goes in as; None for a model without one."""
@@ -42,7 +46,8 @@ class Forward:
 
     def __call__(self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any) -> Any:
         """One forward pass over ids [rows, n]; only the last position's logits are computed."""
-        known = {"attention_mask": mask, "position_ids": positions, "logits_to_keep": 1, "use_cache": True}
+        caches = self.cache_name is not None
+        known = {"attention_mask": mask, "position_ids": positions, "logits_to_keep": 1, "use_cache": caches}
         taken = {name: value for name, value in known.items() if name in self.arguments}
         if self.cache_name is not None and cache is not None:
             taken[self.cache_name] = cache

@@ -29,7 +29,8 @@ def _uniforms(seeds: Sequence[int], steps: Sequence[int], tokens: Tensor) -> Ten
     step = torch.tensor(steps, dtype=torch.int64, device=tokens.device)[:, None]
     state = _mix(_mix(seed + _GOLDEN) + (step + 1) * _GOLDEN)
     mixed = _mix(state + (tokens + 1) * _GOLDEN)
-    return (_shifted(mixed, 12).double() + 0.5).mul_(2.0**-52)
+    numbers: Tensor = (_shifted(mixed, 12).double() + 0.5).mul_(2.0**-52)
+    return numbers
 
 
 def _mix(state: Tensor) -> Tensor:

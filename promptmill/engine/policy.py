@@ -71,7 +71,7 @@ class Policy:
         """Whether to take `new` rows now: a slot that is free costs less than a tiny forward pass."""
         if not live or not more:
             return True
-        return sum(row.length for row in new) >= FEWEST_TOKENS or len(new) * 8 >= self.limit
+        return sum(row.length - row.shared for row in new) >= FEWEST_TOKENS or len(new) * 8 >= self.limit
 
     def out_of_memory(self, rows: int) -> None:
         """Halve the batch."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from promptmill.engine.contract import Completion, FinishReason, Request
 from promptmill.engine.detokenise import Detokeniser
@@ -32,6 +34,16 @@ class Row:
     def tokens(self) -> list[int]:
         """Prompt and completion so far: what a batch that takes the row anew has to compute."""
         return self.prompt + self.generated
+
+    @cached_property
+    def key(self) -> bytes:
+        """The prompt's tokens in a form that is compared fast."""
+        return array("q", self.prompt).tobytes()
+
+    @property
+    def whole_key(self) -> bytes:
+        """The same of all tokens."""
+        return self.key + array("q", self.generated).tobytes()
 
     @property
     def length(self) -> int:

@@ -93,9 +93,9 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
             whole[slot, :, : self.span.end] = 0
 
     def read(self, slot: int, start: int, length: int) -> tuple[Tensor, Tensor]:
-        """A copy of a part of a slot, [heads, length, head size]."""
+        """A view of a part of a slot, [heads, length, head size]."""
         part = slice(start, start + length)
-        return self.keys[slot, :, part].clone(), self.values[slot, :, part].clone()
+        return self.keys[slot, :, part], self.values[slot, :, part]
 
     def move_row(self, source: int, target: int) -> None:
         """Copy a live row into another slot."""
@@ -151,18 +151,27 @@ class SlotCache(Cache):  # type: ignore[misc]
         if self.span.end < length or self.span.end >= self.span.columns:
             self._move(end, anew=False)
 
-    def place(self, entry: Entry, length: int) -> None:
-        """Put a new row into the next slot; an empty entry is a row that has nothing to keep yet."""
-        for place, layer in enumerate(self.layers):
-            if entry:
-                layer.place(self.span.rows, *entry[place])
-            elif layer.is_initialized:
-                layer.clear(self.span.rows)
-        self.span.starts.append(self.span.end - length)
+    def open(self, lengths: list[int]) -> None:
+        """Add rows of these lengths after the live ones; each has to be placed or copied before the next step."""
+        self.make_room(max(lengths))
+        self.span.starts += [self.span.end - length for length in lengths]
 
-    def read(self, slot: int, length: int) -> Entry:
-        """A copy of the first `length` positions of a live row."""
-        return [layer.read(slot, self.span.starts[slot], length) for layer in self.layers]
+    def place(self, slot: int, entry: Entry) -> None:
+        """Put a row into its slot; an empty entry is a row that has nothing to keep yet."""
+        for number, layer in enumerate(self.layers):
+            if entry:
+                layer.place(slot, *entry[number])
+            elif layer.is_initialized:
+                layer.clear(slot)
+
+    def copy(self, source: int, target: int) -> None:
+        """Fill a slot with the first positions of another row, as many as the new row has."""
+        start, length = self.span.starts[source], self.span.end - self.span.starts[target]
+        for layer in self.layers:
+            if length:
+                layer.place(target, *layer.read(source, start, length))
+            elif layer.is_initialized:
+                layer.clear(target)
 
     def keep(self, order: list[int]) -> None:
         """Make live row `order[i]` row i."""

@@ -11,7 +11,7 @@ from promptmill.engine.model import Forward
 from promptmill.engine.policy import Policy, prefill_groups
 from promptmill.engine.prefill import Prefill
 from promptmill.engine.rows import Row
-from promptmill.engine.slot_cache import Entry, SlotCache
+from promptmill.engine.slot_cache import SlotCache
 
 
 class Slots:
@@ -31,14 +31,18 @@ class Slots:
 
     def admit(self, rows: Sequence[Row]) -> None:
         """Compute the rows' tokens but the last, or copy them from a live row with the same prompt."""
-        copies = self._copies(rows)
-        self._grow([*self._rows, *rows])
-        self._cache.make_room(max(row.length for row in rows) - 1)
-        entries = {id(row): entry for row, entry in zip(rows, copies, strict=True) if entry is not None}
-        self._compute([row for row in rows if id(row) not in entries], entries)
-        for row in rows:
-            self._cache.place(entries[id(row)], row.length - 1)
-            self._rows.append(row)
+        live = len(self._rows)
+        donors = {row.key: slot for slot, row in enumerate(self._rows)}
+        self._rows.extend(rows)
+        self._grow()
+        self._cache.open([row.length - 1 for row in rows])
+        waiting: dict[bytes, list[int]] = {}
+        for slot, row in enumerate(rows, start=live):
+            if row.key in donors and not row.generated:
+                self._cache.copy(donors[row.key], slot)
+            else:
+                waiting.setdefault(row.whole_key, []).append(slot)
+        self._compute(waiting)
 
     def forward(self, tokens: Sequence[int]) -> Tensor:
         """Feed one token a row; logits [rows, vocabulary]."""
@@ -62,26 +66,16 @@ class Slots:
         self._rows = []
         self._prefill.clear()
 
-    def _copies(self, rows: Sequence[Row]) -> list[Entry | None]:
-        """What live rows have already computed: the samples of one prompt share its keys and values."""
-        donors = {tuple(row.prompt): slot for slot, row in enumerate(self._rows)}
-        slots = [None if row.generated else donors.get(tuple(row.prompt)) for row in rows]
-        return [
-            None if slot is None else self._cache.read(slot, len(row.prompt) - 1)
-            for row, slot in zip(rows, slots, strict=True)
-        ]
+    def _compute(self, waiting: dict[bytes, list[int]]) -> None:
+        """Fill the slots that wait for the same tokens, each different sequence computed once."""
+        for group in prefill_groups([self._rows[slots[0]] for slots in waiting.values()]):
+            for row, entry in zip(group, self._prefill.compute(group), strict=True):
+                for slot in waiting[row.whole_key]:
+                    self._cache.place(slot, entry)
 
-    def _compute(self, rows: Sequence[Row], entries: dict[int, Entry]) -> None:
-        """Add the entries of `rows` to `entries`, each different sequence of tokens computed once."""
-        unique = {tuple(row.tokens): row for row in rows}
-        computed: dict[tuple[int, ...], Entry] = {}
-        for group in prefill_groups(list(unique.values())):
-            computed.update(zip((tuple(row.tokens) for row in group), self._prefill.compute(group), strict=True))
-        entries.update({id(row): computed[tuple(row.tokens)] for row in rows})
-
-    def _grow(self, rows: Sequence[Row]) -> None:
-        """Have a cache in which the live and the new rows can be completed."""
-        reserve = max(row.reserve for row in rows)
+    def _grow(self) -> None:
+        """Have a cache in which all rows can be completed."""
+        reserve, rows = max(row.reserve for row in self._rows), len(self._rows)
         span = self._cache.span
-        if len(rows) > span.slots or reserve > span.columns:
-            self._cache.fit(max(len(rows), self._policy.slots_for(reserve)), self._policy.columns_for(reserve))
+        if rows > span.slots or reserve > span.columns:
+            self._cache.fit(max(rows, self._policy.slots_for(reserve)), self._policy.columns_for(reserve))

@@ -28,14 +28,16 @@ logger = logging.getLogger(__name__)
 
 
 def choose_decoder(forward: Forward, policy: Policy, way: Way | None = None) -> Decoder:
-    """Slots where the model's logits come out the same on them; else static batches, with one log line."""
-    if way == "batches":
+    """The first way whose logits are the model's own: slots, static batches, batches without a cache."""
+    name = type(forward.model).__name__
+    if way != "batches":
+        if (reason := why_no_slots(forward)) is None:
+            return Slots(forward, _layers(forward), policy)
+        logger.info("%s: rows are generated in static batches: %s", name, reason)
+    if (reason := _why_not(forward, Batches(forward))) is None:
         return Batches(forward)
-    reason = why_no_slots(forward)
-    if reason is None:
-        return Slots(forward, _layers(forward), policy)
-    logger.info("%s: rows are generated in static batches: %s", type(forward.model).__name__, reason)
-    return Batches(forward)
+    logger.warning("%s: every step computes all tokens anew, which is slow: with its cache, %s", name, reason)
+    return Batches(forward.without_cache())
 
 
 def why_no_slots(forward: Forward) -> str | None:
@@ -46,14 +48,24 @@ def why_no_slots(forward: Forward) -> str | None:
         return "it takes no cache of keys and values with a mask."
     try:
         layers = DynamicCache(config=forward.model.config).layers
-        if other := {type(layer).__name__ for layer in layers} - {"DynamicLayer", "DynamicSlidingWindowLayer"}:
-            return f"its cache has layers of its own kind ({', '.join(sorted(other))})."
-        off = _difference(forward)
+    except Exception as error:  # a configuration that transformers doesn't know may raise anything
+        return f"its cache can't be made: {type(error).__name__}: {error}"
+    if other := {type(layer).__name__ for layer in layers} - {"DynamicLayer", "DynamicSlidingWindowLayer"}:
+        return f"its cache has layers of its own kind ({', '.join(sorted(other))})."
+    return _why_not(forward, Slots(forward, len(layers), Policy(slots=4, positions=1024)))
+
+
+def _why_not(forward: Forward, decoder: Decoder) -> str | None:
+    """What went wrong in a trial; None if nothing did."""
+    try:
+        off = _difference(forward, decoder)
     except Exception as error:  # whatever it is, the way is not for this model
         return f"a trial failed with {type(error).__name__}: {error}"
+    finally:
+        decoder.clear()
     rough = forward.model.dtype != torch.float32 or getattr(forward.model, "is_quantized", False)
     allowed = ROUGH_TOLERANCE if rough else TOLERANCE
-    return None if off <= allowed else f"in a trial its logits were off by {off:.2g} of their size."
+    return None if off <= allowed else f"in a trial the logits were off by {off:.2g} of their size."
 
 
 def position_bytes(forward: Forward) -> dict[torch.device, int]:
@@ -74,19 +86,21 @@ def _layers(forward: Forward) -> int:
 
 
 @torch.inference_mode()
-def _difference(forward: Forward) -> float:
-    """How far the logits of rows in slots are from those of the rows by themselves, as part of the largest.
+def _difference(forward: Forward, decoder: Decoder) -> float:
+    """How far a decoder's logits are from those of the rows by themselves, as part of the largest.
 
-    Two rows of different length begin; a third joins them later; then the first leaves.
+    Rows of different length, where that is possible, begin; another joins them, where that is
+    possible; one leaves.
     """
-    slots = Slots(forward, _layers(forward), Policy(slots=4, positions=1024))
-    first, second, third = (_row(length) for length in (9, 4, 6))
-    slots.admit([first, second])
-    off = [_off(forward, slots, [first, second])]
-    slots.admit([third])
-    off.append(_off(forward, slots, [first, second, third]))
-    slots.keep([2, 1])
-    off.append(_off(forward, slots, [third, second]))
+    first, second, third = (_row(6 if decoder.even else length) for length in (9, 4, 6))
+    begin = [first, second] if decoder.refills else [first, second, third]
+    decoder.admit(begin)
+    off = [_off(forward, decoder, begin)]
+    if decoder.refills:
+        decoder.admit([third])
+        off.append(_off(forward, decoder, [first, second, third]))
+    decoder.keep([2, 1])
+    off += [_off(forward, decoder, [third, second]) for _ in range(2)]
     return max(off)
 
 
@@ -94,8 +108,8 @@ def _row(length: int) -> Row:
     return Row(Request(position=0, seed=0, prompt=""), [(7 * place) % 89 + 3 for place in range(length)], limit=8)
 
 
-def _off(forward: Forward, slots: Slots, rows: list[Row]) -> float:
-    fast = slots.forward([row.last for row in rows])
+def _off(forward: Forward, decoder: Decoder, rows: list[Row]) -> float:
+    fast = decoder.forward([row.last for row in rows])
     off = max(_distance(logits, _alone(forward, row)) for logits, row in zip(fast, rows, strict=True))
     for row in rows:
         row.generated.append(11)

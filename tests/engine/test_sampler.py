@@ -132,10 +132,10 @@ def test_noise_does_not_depend_on_which_tokens_are_looked_at() -> None:
 
 
 def test_rounding_seldom_changes_a_draw() -> None:
-    """Noise of float32's size on flat logits, the worst case, changes fewer than 1 in 20,000 draws."""
-    rows = _rows(50_000, [0])
+    """Noise of float32's size on flat logits, the worst case, changes fewer than 1 in 5,000 draws."""
+    rows = _rows(12_000, [0])
     generator = torch.Generator().manual_seed(1)
-    logits = torch.randn(50_000, 260, generator=generator) * 0.4
+    logits = torch.randn(12_000, 260, generator=generator) * 0.4
     disturbed = logits * (1 + 2e-7 * torch.randn(logits.shape, generator=generator))
     sampler = Sampler(SamplingParameters(temperature=0.7, top_p=0.95))
     tokens, again = sampler.choose(logits, rows).tokens, sampler.choose(disturbed, rows).tokens

@@ -13,13 +13,13 @@ from promptmill.engine.policy import PREFILL_TOKENS, Policy, prefill_groups
 from promptmill.engine.rows import Row
 from promptmill.engine.slot_cache import SlotLayer
 from promptmill.engine.transformers import TransformersEngine
-from promptmill.engine.ways import why_no_slots
+from promptmill.engine.ways import choose_decoder, why_no_slots
 from promptmill.sampling import SamplingParameters
 from tests.engine.intercept import watch
-from tests.engine.tiny import CONFIGURATIONS, greedy, prompts, requests, run, tiny_model
+from tests.engine.tiny import CONFIGURATIONS, RECURRENT, greedy, prompts, requests, run, tiny_model
 
 
-@pytest.mark.parametrize("kind", sorted(set(CONFIGURATIONS) - {"mamba"}))
+@pytest.mark.parametrize("kind", sorted(set(CONFIGURATIONS) - RECURRENT))
 def test_attention_models_are_decoded_in_slots(kind: str) -> None:
     """All kinds of attention, with sliding windows or ALiBi too, pass the trial."""
     assert why_no_slots(Forward.of(tiny_model(kind))) is None
@@ -33,6 +33,16 @@ def test_recurrent_model_falls_back_with_one_line(tokenizer: Any, caplog: pytest
         run(engine, requests(prompts(3)))
     (record,) = (record for record in caplog.records if record.name == "promptmill.engine.ways")
     assert "static batches: it is a recurrent model" in record.getMessage()
+
+
+@pytest.mark.parametrize("kind", ["recurrent_gemma", "rwkv"])
+def test_cache_that_gives_other_logits_is_not_used(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A model whose cache fails the trial is computed without one, and a warning says that this is slow."""
+    policy = Policy(slots=4, positions=512)
+    with caplog.at_level(logging.WARNING):
+        decoder = choose_decoder(Forward.of(tiny_model(kind)), policy)
+    assert not decoder.refills
+    assert ["computes all tokens anew" in record.getMessage() for record in caplog.records] == [True]
 
 
 def test_model_whose_logits_come_out_otherwise_is_not_decoded_in_slots(model: Any) -> None:

@@ -22,6 +22,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    RecurrentGemmaConfig,
+    RwkvConfig,
 )
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
@@ -102,7 +104,26 @@ CONFIGURATIONS: dict[str, Any] = {
         pad_token_id=0,
         initializer_range=0.5,
     ),
+    "recurrent_gemma": lambda: RecurrentGemmaConfig(
+        **{**_SIZES, "num_key_value_heads": 1},
+        lru_width=32,
+        head_dim=8,
+        attention_window_size=WINDOW,
+        block_types=["recurrent", "attention"],
+    ),
+    "rwkv": lambda: RwkvConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        attention_hidden_size=32,
+        num_hidden_layers=2,
+        context_length=CONTEXT,
+        bos_token_id=BOS,
+        eos_token_id=EOS,
+        initializer_range=0.5,
+    ),
 }
+RECURRENT = {"mamba", "recurrent_gemma", "rwkv"}
+"""Those whose state is no list of positions; of the last two, not even the cache can be used from outside."""
 
 
 def tiny_model(kind: str = "llama") -> Any:
