@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-WORDS = "the quick brown fox jumps over the lazy dog and writes a sentence about it ".split()
+WORDS = "the quick brown fox jumps over the lazy dog and writes a sentence about it".split()  # noqa: SIM905
 
 
 def main() -> None:
