@@ -20,11 +20,11 @@ from promptmill.engine.transformers import TransformersEngine
 from promptmill.generate import PromptForm
 from promptmill.hardware import detect_hardware
 from promptmill.model import pin_model
-from promptmill.placement import load_for_run, place_model, require_model
+from promptmill.placement import load_placed, place_model
 from promptmill.plan import recorded_manifest, shard_store, write_manifest
 from promptmill.production import produce_shard
 from promptmill.prompts import PromptOptions, default_prompts_path, prepare_prompts, read_prepared
-from promptmill.run import RunFolder, open_run, recorded_identity
+from promptmill.run import RunFolder, open_run
 from promptmill.sampling import SamplingParameters
 from promptmill.settings import RunSettings
 from promptmill.stopping import StopRequest
@@ -61,7 +61,7 @@ def _bare(run: RunFolder) -> float:
     manifest = recorded_manifest(run)
     form = PromptForm(chat=True, system_prompt=None, samples=1, run_seed=0)
     requests = list(form.requests(read_prepared(run.prompts_table, *manifest.shards[0])))
-    loaded = load_for_run(require_model(run), recorded_identity(run), detect_hardware())
+    loaded = load_placed(run, detect_hardware())
     engine = TransformersEngine(loaded.model, loaded.tokenizer, run.settings.sampling)
     start = time.perf_counter()
     tokens = sum(completion.completion_tokens for completion in engine.generate(requests, lambda: False))

@@ -1,4 +1,4 @@
-"""The GPUs and cores at hand, as far as placing a model needs to know them.
+"""The GPUs, the memory and the cores at hand, as far as placing a model needs to know them.
 
 Asked of the driver (NVML), not of CUDA: it takes milliseconds, needs no torch, and leaves the
 process free to fork, which a process that initialised CUDA is not.
@@ -9,8 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -20,12 +25,14 @@ class Gpu:
     Attributes:
         free_bytes: memory that no process uses at the moment.
         capability: CUDA compute capability, as (8, 0) for an A100.
+        uuid: the driver's name for it, which CUDA_VISIBLE_DEVICES takes as well as an index.
     """
 
     name: str
     free_bytes: int
     total_bytes: int
     capability: tuple[int, int]
+    uuid: str = ""
 
     @property
     def has_bfloat16(self) -> bool:
@@ -38,10 +45,15 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What one process may use."""
+    """What one process may use.
+
+    Attributes:
+        host_bytes: memory of the machine that is free, or what is left of the job's share of it.
+    """
 
     gpus: tuple[Gpu, ...]
     cores: int
+    host_bytes: int = 0
 
     @property
     def label(self) -> str:
@@ -59,14 +71,78 @@ class Hardware:
         return "bfloat16" if all(gpu.has_bfloat16 for gpu in self.gpus) else "float16"
 
 
+class _Narrowed:
+    """What CUDA_VISIBLE_DEVICES said before this process took some of the GPUs for itself."""
+
+    original: str | None = None
+    active = False
+
+
 def detect_hardware() -> Hardware:
-    """The GPUs that CUDA_VISIBLE_DEVICES leaves to this process, and the cores it may run on."""
-    return Hardware(tuple(_visible_gpus()), available_cores())
+    """The GPUs that this process was given, the cores it may run on, and the memory it may use.
+
+    GPUs stay in the answer when the process has taken only some of them (`narrow_to`): the label
+    has to be the same before and after.
+    """
+    return Hardware(tuple(_visible_gpus()), available_cores(), host_memory())
 
 
 def available_cores() -> int:
     """Cores that this process may run on: Slurm and taskset give fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def host_memory() -> int:
+    """Bytes of memory that may still be used: the machine's, or the control group's if that is less."""
+    import psutil
+
+    available = int(psutil.virtual_memory().available)
+    left = [limit - used for limit, used in _control_groups()]
+    return max(0, min([available, *left]))
+
+
+def narrow_to(gpus: Sequence[Gpu]) -> None:
+    """Let CUDA see these GPUs alone; only before this process has touched CUDA."""
+    if not _Narrowed.active:
+        _Narrowed.original, _Narrowed.active = os.environ.get(VISIBLE), True
+    os.environ[VISIBLE] = ",".join(gpu.uuid for gpu in gpus)
+
+
+def widen() -> None:
+    """Undo `narrow_to`."""
+    if not _Narrowed.active:
+        return
+    _Narrowed.active = False
+    if _Narrowed.original is None:
+        os.environ.pop(VISIBLE, None)
+    else:
+        os.environ[VISIBLE] = _Narrowed.original
+
+
+def _given() -> str | None:
+    return _Narrowed.original if _Narrowed.active else os.environ.get(VISIBLE)
+
+
+def _control_groups() -> list[tuple[int, int]]:
+    """Limit and use of the memory of each control group (version 2) that this process is in."""
+    try:
+        path = Path("/proc/self/cgroup").read_text().splitlines()[-1].rsplit(":", 1)[-1].strip("/")
+    except (OSError, IndexError):
+        return []
+    groups = [_CGROUP / path, *(_CGROUP / path).parents]
+    return [found for group in groups if group.is_relative_to(_CGROUP) and (found := _limit_and_use(group))]
+
+
+def _limit_and_use(group: Path) -> tuple[int, int] | None:
+    try:
+        limit, used = (group / "memory.max").read_text().strip(), (group / "memory.current").read_text()
+        cached = re.search(r"^inactive_file (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    if limit == "max":
+        return None
+    # Files that are merely cached count as used, but make room as soon as somebody asks.
+    return int(limit), int(used) - (int(cached.group(1)) if cached else 0)
 
 
 def _visible_gpus() -> list[Gpu]:
@@ -83,7 +159,7 @@ def _visible_gpus() -> list[Gpu]:
 
 
 def _visible_handles(nvml: Any) -> list[Any]:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = _given()
     if visible is None:
         return [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
     handles = []
@@ -104,4 +180,5 @@ def _gpu(nvml: Any, handle: Any) -> Gpu:
         free_bytes=memory.free,
         total_bytes=memory.total,
         capability=tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle)),
+        uuid=nvml.nvmlDeviceGetUUID(handle),
     )

@@ -1,70 +1,142 @@
-"""Deciding dtype and device for the hardware at hand, and proving it by loading the model."""
+"""The run's model on the hardware at hand: decided, proven by loading it, and loaded again by every process."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from promptmill.engine.loading import LoadedModel, LoadPlan, load_model, load_tokenizer
+from promptmill.engine.loading import (
+    LoadedModel,
+    LoadPlan,
+    load_model,
+    load_tokenizer,
+)
 from promptmill.errors import ConfigurationError, StorageError
 from promptmill.files import read_json, write_json
 from promptmill.hardware import Hardware
 from promptmill.model import PinnedModel, recorded_model
+from promptmill.placing.calibrate import Measured, calibrate
+from promptmill.placing.case import Case
+from promptmill.placing.checkpoint import Checkpoint, inspect_checkpoint
+from promptmill.placing.choices import possible_quantizations, resolve_dtype
+from promptmill.placing.decide import decide
+from promptmill.placing.decision import Decision
+from promptmill.placing.gpus import claim_gpus
+from promptmill.placing.options import PlacementOptions
+from promptmill.placing.refusal import refusal
+from promptmill.placing.shape import skeleton_of
+from promptmill.placing.split import Splitter
+from promptmill.placing.stored import stored_folder
+from promptmill.placing.torch_build import require_gpu_build, require_no_hidden_gpus
+from promptmill.placing.workload import workload_of
 from promptmill.prompts import PreparedPrompts
-from promptmill.run import Identity, RunFolder, fix_identity
+from promptmill.run import Identity, RunFolder, fix_identity, recorded_identity
 from promptmill.settings import RunSettings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """How the run's model lies on one kind of hardware, and what was measured when it was loaded.
+    """How the run's model lies on one kind of hardware, and what was measured when it was loaded."""
 
-    Attributes:
-        hardware: `Hardware.label`.
-        memory_bytes: of the loaded weights.
-    """
+    decision: Decision
+    measured: Measured
 
-    hardware: str
-    device: str
-    dtype: str
-    quantization: str
-    load_seconds: float
-    memory_bytes: int
+    @property
+    def batch_size(self) -> int:
+        """Rows at a time that are safe."""
+        return self.measured.batch_size
+
+    @property
+    def cache_positions(self) -> int | None:
+        """Positions in the KV cache that are safe; None on a CPU, where the engine has its own limit."""
+        if not self.decision.gpus_per_copy:
+            return None
+        return self.measured.batch_size * self.decision.arithmetic.positions
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary; `from_json` gives the same placement back."""
+        return {"format": 1, "decision": self.decision.to_json(), "measured": self.measured.to_json()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Placement:
+        """The placement that `to_json` wrote."""
+        return cls(Decision.from_json(value["decision"]), Measured(**value["measured"]))
 
 
-def place_model(run: RunFolder, hardware: Hardware, prompts: PreparedPrompts) -> Placement:
-    """Fix the run's identity, load its model for real once, and write the placement down.
+def place_model(
+    run: RunFolder, hardware: Hardware, prompts: PreparedPrompts, options: PlacementOptions | None = None
+) -> Placement:
+    """Decide, fix the run's identity, load the model for real once, measure, and write it all down.
+
+    Hardware of a kind that was met before is neither decided on nor measured again.
 
     Raises:
         ConfigurationError: the hardware cannot do the run's dtype, or model and prompts do not fit together.
-        EngineError: the model cannot be loaded.
+        EngineError: the model fits nowhere (before anything is loaded), or cannot be loaded.
     """
+    known = recorded_placement(run, hardware)
+    if known is not None:
+        return known
     pinned = require_model(run)
-    identity = _fixed_identity(run, pinned, hardware, prompts)
-    _require_dtype(identity.dtype, hardware)
-    loaded = load_for_run(pinned, identity, hardware)
-    placement = Placement(
-        hardware.label,
-        _device(hardware),
-        identity.dtype,
-        identity.quantization,
-        round(loaded.load_seconds, 3),
-        loaded.memory_bytes,
-    )
-    write_json(run.placement(hardware.label), asdict(placement))
+    checkpoint = inspect_checkpoint(pinned.folder)
+    checkpoint.require_not_again(run.settings.quantization)
+    checkpoint.require_backend()
+    template = _chat_template(pinned, checkpoint)
+    _require_prompts_fit(run.settings, prompts, pinned.model, chat=template is not None)
+    options = options or PlacementOptions()
+    decision = _decided(run, pinned, checkpoint, hardware, options)
+    identity = _fixed_identity(run, pinned, prompts, template, decision)
+    if (identity.dtype, identity.quantization) != (decision.dtype, decision.quantization):
+        # Another machine began this run: its dtype and quantization hold, as they change the bytes.
+        decision = _decided(run, pinned, checkpoint, hardware, options)
+    _say(decision)
+    loaded = _load(run, pinned, checkpoint, decision)
+    placement = Placement(decision, calibrate(loaded, decision))
+    write_json(run.placement(hardware.label), placement.to_json())
     return placement
 
 
-def load_for_run(pinned: PinnedModel, identity: Identity, hardware: Hardware) -> LoadedModel:
-    """The run's model on this hardware; loaded once a process."""
-    return load_model(LoadPlan(pinned.folder, identity.dtype, identity.quantization, _device(hardware)))
+def load_placed(run: RunFolder, hardware: Hardware) -> LoadedModel:
+    """The run's model as it was placed on hardware of this kind; loaded once a process.
+
+    Takes the GPUs that a copy needs, waiting for them if other processes have them: to be called
+    before this process touches CUDA.
+
+    Raises:
+        StorageError: it was never placed here.
+        EngineError: too little memory is free now, or the model cannot be loaded.
+    """
+    placement = require_placement(run, hardware)
+    pinned = require_model(run)
+    return _load(run, pinned, inspect_checkpoint(pinned.folder), placement.decision)
 
 
 def recorded_placement(run: RunFolder, hardware: Hardware) -> Placement | None:
     """The placement that was proven on hardware of this kind; None if it was not met before."""
     value = read_json(run.placement(hardware.label))
-    return None if value is None else Placement(**value)
+    try:
+        return None if value is None else Placement.from_json(value)
+    except (KeyError, TypeError):
+        return None  # of another version: decided anew
+
+
+def require_placement(run: RunFolder, hardware: Hardware) -> Placement:
+    """The placement on hardware of this kind.
+
+    Raises:
+        StorageError: there is none.
+    """
+    placement = recorded_placement(run, hardware)
+    if placement is None:
+        raise StorageError(
+            f"{run.placement(hardware.label)} is missing or damaged; start BuildDataset again and it is made anew."
+        )
+    return placement
 
 
 def require_model(run: RunFolder) -> PinnedModel:
@@ -79,18 +151,78 @@ def require_model(run: RunFolder) -> PinnedModel:
     return pinned
 
 
-def _fixed_identity(run: RunFolder, pinned: PinnedModel, hardware: Hardware, prompts: PreparedPrompts) -> Identity:
-    settings = run.settings
-    template = _chat_template(pinned)
-    _require_prompts_fit(settings, prompts, pinned.model, chat=template is not None)
-    dtype = hardware.default_dtype if settings.dtype == "auto" else settings.dtype
-    wanted = Identity.of(
-        settings,
-        revision=pinned.revision,
-        prompts=prompts.sha256,
-        chat_template=None if template is None else hashlib.sha256(template.encode()).hexdigest(),
-        dtype=dtype,
+def _decided(
+    run: RunFolder, pinned: PinnedModel, checkpoint: Checkpoint, hardware: Hardware, options: PlacementOptions
+) -> Decision:
+    """The decision, with the dtype and quantization that the run has already, if it has.
+
+    Raises:
+        EngineError: nothing that the options allow holds the model.
+    """
+    fixed = recorded_identity(run) if run.identity.exists() else None
+    wanted = run.settings.quantization if fixed is None else fixed.quantization
+    auto = wanted == "auto" and checkpoint.method is None
+    case = _case(run, pinned, checkpoint, hardware, options)
+    case = replace(
+        case,
+        dtype=resolve_dtype(run.settings.dtype if fixed is None else fixed.dtype, hardware, checkpoint),
+        quantization=checkpoint.quantization if checkpoint.method else "none" if auto else wanted,
     )
+    decision = decide(case, auto=auto)
+    if decision is not None:
+        return decision
+    if auto:
+        case = replace(case, quantization=possible_quantizations(case.shape, hardware.gpus)[-1])
+    raise refusal(case)
+
+
+def _case(
+    run: RunFolder, pinned: PinnedModel, checkpoint: Checkpoint, hardware: Hardware, options: PlacementOptions
+) -> Case:
+    skeleton = skeleton_of(pinned.folder, checkpoint.gguf)
+    shape = skeleton.stored(checkpoint)
+    workload = workload_of(
+        run.prompts_table,
+        load_tokenizer(pinned.folder, checkpoint.gguf),
+        new_tokens=run.settings.sampling.max_new_tokens,
+        system_prompt=run.settings.system_prompt,
+    )
+    workload = workload.within(shape.context)
+    return Case(shape, hardware, options, workload, "float32", "none", Splitter(skeleton, shape))
+
+
+def _load(run: RunFolder, pinned: PinnedModel, checkpoint: Checkpoint, decision: Decision) -> LoadedModel:
+    if decision.needs:
+        require_gpu_build()
+        claim_gpus(decision.needs)
+    elif decision.hardware == "cpu":
+        require_no_hidden_gpus()
+    return load_model(_plan(run.data, pinned, checkpoint, decision))
+
+
+def _plan(data: Path, pinned: PinnedModel, checkpoint: Checkpoint, decision: Decision) -> LoadPlan:
+    models = data / "models"
+    stored = stored_folder(models, pinned.revision, decision.quantization, decision.dtype)
+    plan = LoadPlan(pinned.folder, decision.dtype, decision.quantization, decision.device_map, gguf=checkpoint.gguf)
+    offload = models / "offload" / f"{pinned.revision}-{decision.dtype}" if decision.kind == "disk-offload" else None
+    return replace(
+        plan,
+        stored=str(stored) if plan.quantises and not checkpoint.is_quantised else None,
+        offload=None if offload is None else str(offload),
+    )
+
+
+def _say(decision: Decision) -> None:
+    logger.info("Placement on %s: %s.", decision.hardware, decision.summary)
+    for warning in decision.warnings:
+        logger.warning("%s", warning)
+
+
+def _fixed_identity(
+    run: RunFolder, pinned: PinnedModel, prompts: PreparedPrompts, template: str | None, decision: Decision
+) -> Identity:
+    digest = None if template is None else hashlib.sha256(template.encode()).hexdigest()
+    wanted = _identity(run.settings, pinned, prompts, digest, decision)
     fixed = fix_identity(run, wanted)
     if (fixed.revision, fixed.prompts, fixed.chat_template) != (wanted.revision, wanted.prompts, wanted.chat_template):
         raise ConfigurationError(
@@ -100,8 +232,21 @@ def _fixed_identity(run: RunFolder, pinned: PinnedModel, hardware: Hardware, pro
     return fixed
 
 
-def _chat_template(pinned: PinnedModel) -> str | None:
-    template = load_tokenizer(pinned.folder).chat_template
+def _identity(
+    settings: RunSettings, pinned: PinnedModel, prompts: PreparedPrompts, template: str | None, decision: Decision
+) -> Identity:
+    return Identity.of(
+        settings,
+        revision=pinned.revision,
+        prompts=prompts.sha256,
+        chat_template=template,
+        dtype=decision.dtype,
+        quantization=decision.quantization,
+    )
+
+
+def _chat_template(pinned: PinnedModel, checkpoint: Checkpoint) -> str | None:
+    template = load_tokenizer(pinned.folder, checkpoint.gguf).chat_template
     return None if template is None else str(template)
 
 
@@ -118,16 +263,3 @@ def _require_prompts_fit(settings: RunSettings, prompts: PreparedPrompts, model:
             f"--system-prompt needs a chat model, and {model} has no chat template. "
             "Put the text into --template instead, as in --template 'Be brief. {{ prompt }}'."
         )
-
-
-def _require_dtype(dtype: str, hardware: Hardware) -> None:
-    lacking = [gpu.name for gpu in hardware.gpus if dtype == "bfloat16" and not gpu.has_bfloat16]
-    if lacking:
-        raise ConfigurationError(
-            f"The run's dtype is bfloat16, and {lacking[0]} has none (it came with Ampere). "
-            "Ask for newer GPUs, or begin a run of its own with --dtype float16."
-        )
-
-
-def _device(hardware: Hardware) -> str:
-    return "cuda:0" if hardware.gpus else "cpu"

@@ -6,7 +6,7 @@ from promptmill.engine.contract import Engine
 from promptmill.errors import ConfigurationError
 from promptmill.generate import PromptForm, fill_shard, missing_requests
 from promptmill.hardware import available_cores, detect_hardware
-from promptmill.placement import load_for_run, require_model
+from promptmill.placement import load_placed, require_placement
 from promptmill.plan import PromptsManifest, recorded_manifest, shard_store
 from promptmill.progress import Progress, writer_name
 from promptmill.prompts import read_prepared
@@ -84,5 +84,15 @@ def _engine(run: RunFolder, batch_size: int | None, processes: int) -> Engine:
 
     # Two processes of two threads each fall to a third on two cores: one core, one thread.
     torch.set_num_threads(max(1, available_cores() // processes))
-    loaded = load_for_run(require_model(run), recorded_identity(run), detect_hardware())
-    return TransformersEngine(loaded.model, loaded.tokenizer, run.settings.sampling, batch_size=batch_size)
+    hardware = detect_hardware()
+    loaded = load_placed(run, hardware)
+    placed = require_placement(run, hardware)
+    # What is safe was measured for GPUs; on a CPU the engine knows what is fast.
+    safe = placed.batch_size if hardware.gpus else None
+    return TransformersEngine(
+        loaded.model,
+        loaded.tokenizer,
+        run.settings.sampling,
+        batch_size=batch_size or safe,
+        positions=placed.cache_positions,
+    )

@@ -124,7 +124,14 @@ class Identity:
 
     @classmethod
     def of(
-        cls, settings: RunSettings, *, revision: str, prompts: str, chat_template: str | None, dtype: str
+        cls,
+        settings: RunSettings,
+        *,
+        revision: str,
+        prompts: str,
+        chat_template: str | None,
+        dtype: str,
+        quantization: str,
     ) -> Identity:
         """The identity of a run with these settings and resolved choices."""
         resolved = {
@@ -132,10 +139,10 @@ class Identity:
             "prompts": prompts,
             "chat_template": chat_template,
             "dtype": dtype,
-            "quantization": settings.quantization,
+            "quantization": quantization,
         }
         fingerprint = canonical_hash({"format": FORMAT, "settings": settings.to_json(), "resolved": resolved})
-        return cls(revision, prompts, chat_template, dtype, settings.quantization, fingerprint)
+        return cls(revision, prompts, chat_template, dtype, quantization, fingerprint)
 
 
 def open_run(run: RunFolder, settings: RunSettings, prompts_source: str) -> None:

@@ -13,7 +13,7 @@ from promptmill.errors import ConfigurationError
 from promptmill.sampling import MAX_SEED, SamplingParameters
 
 DTYPES = ("auto", "float32", "float16", "bfloat16")
-QUANTIZATIONS = ("none", "8bit", "4bit")
+QUANTIZATIONS = ("none", "8bit", "4bit", "auto")
 ENGINES = ("transformers",)
 DEMO = "demo"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -10,16 +10,13 @@ from promptmill.assemble import assemble, recorded_dataset
 from promptmill.plan import recorded_manifest
 from tasks.download_model import DownloadModel
 from tasks.generate_shard import GenerateShard
-from tasks.parameters import batch_size, number
+from tasks.hardware_parameters import HardwareParameters
 from tasks.prepare_prompts import PreparePrompts
 from tasks.stage import Stage, target
 
 
-class AssembleDataset(Stage):
+class AssembleDataset(HardwareParameters, Stage):
     """Generates all shards, then writes Parquet files, card and manifest."""
-
-    batch_size = batch_size(default=None, significant=False, description="Rows in one forward pass; default: auto.")
-    checkpoint_seconds = number(default=60.0, significant=False, description="Commit finished rows this often.")
 
     def requires(self) -> list[luigi.Task]:
         """The prompts, which say how many shards there are; and the model, fetched where the internet is."""

@@ -7,17 +7,16 @@ import luigi
 from promptmill.errors import Interrupted
 from promptmill.production import produce_shard, shard_is_complete
 from promptmill.stopping import stop_request
-from tasks.parameters import batch_size, integer, number
+from tasks.hardware_parameters import HardwareParameters
+from tasks.parameters import integer
 from tasks.place_model import PlaceModel
 from tasks.stage import Stage, target
 
 
-class GenerateShard(Stage):
+class GenerateShard(HardwareParameters, Stage):
     """Generates the rows of one shard that are not committed yet."""
 
     shard = integer(description="Number of the shard, from 0.")
-    batch_size = batch_size(default=None, significant=False, description="Rows in one forward pass; default: auto.")
-    checkpoint_seconds = number(default=60.0, significant=False, description="Commit finished rows this often.")
 
     def requires(self) -> PlaceModel:
         """A model that is known to load here."""

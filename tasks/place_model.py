@@ -5,14 +5,15 @@ from __future__ import annotations
 import luigi
 
 from promptmill.hardware import detect_hardware
-from promptmill.placement import place_model
+from promptmill.placement import place_model, recorded_placement
 from promptmill.plan import recorded_manifest
 from tasks.download_model import DownloadModel
+from tasks.hardware_parameters import PlacementParameters
 from tasks.prepare_prompts import PreparePrompts
 from tasks.stage import Stage, target
 
 
-class PlaceModel(Stage):
+class PlaceModel(PlacementParameters, Stage):
     """Fixes the run's identity and proves that its model loads on this kind of hardware."""
 
     def requires(self) -> list[luigi.Task]:
@@ -23,6 +24,11 @@ class PlaceModel(Stage):
         """The placement for this kind of hardware; other machines have their own."""
         return target(self.folder.placement(detect_hardware().label))
 
+    def complete(self) -> bool:
+        """Whether the model was placed on hardware of this kind, and the record can be read."""
+        return recorded_placement(self.folder, detect_hardware()) is not None
+
     def run(self) -> None:
         """Decide, load, measure, write down."""
-        place_model(self.folder, detect_hardware(), recorded_manifest(self.folder).prompts)
+        prompts = recorded_manifest(self.folder).prompts
+        place_model(self.folder, detect_hardware(), prompts, self.placement_options)

@@ -67,5 +67,10 @@ def begun_run(data: Path, prompts: Path) -> RunFolder:
     run = RunFolder.named(data, "stub")
     open_run(run, settings, str(prompts))
     write_json(run.model, asdict(PinnedModel("nobody/stub", "hub", "c" * 40, str(data), {})))
-    fix_identity(run, Identity.of(settings, revision="c" * 40, prompts="0" * 64, chat_template=None, dtype="float32"))
+    fix_identity(
+        run,
+        Identity.of(
+            settings, revision="c" * 40, prompts="0" * 64, chat_template=None, dtype="float32", quantization="none"
+        ),
+    )
     return run

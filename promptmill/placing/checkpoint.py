@@ -1,0 +1,141 @@
+"""What a model's folder holds: plain weights, weights that come quantised, or a GGUF file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from promptmill.errors import ConfigurationError, EngineError
+from promptmill.placing.headers import stored_tensors, weight_files
+
+PLAIN = "none"
+_BACKENDS = {
+    "gptq": ("gptqmodel", "optimum"),
+    "awq": ("gptqmodel",),
+    "bitsandbytes": ("bitsandbytes",),
+    "gguf": ("gguf",),
+    "compressed-tensors": ("compressed_tensors",),
+    "hqq": ("hqq",),
+    "quanto": ("optimum.quanto",),
+    "torchao": ("torchao",),
+    "eetq": ("kernels",),
+    "aqlm": ("aqlm",),
+    "auto-round": ("auto_round",),
+}
+_INSTALL = {"optimum.quanto": "optimum-quanto", "compressed_tensors": "compressed-tensors", "auto_round": "auto-round"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's folder.
+
+    Attributes:
+        quantization: `none`, or what the weights come as: `gptq-4bit`, `bitsandbytes-8bit`, `gguf`, ...
+        method: the first part of it, as config.json names it; None for plain weights.
+        stored_bytes: of all tensors in the files, 0 for a folder with a config alone.
+        gguf: the name of the GGUF file, where there are no safetensors.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    quantization: str
+    method: str | None
+    stored_bytes: int
+    gguf: str | None = None
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether the weights come quantised, and stay so when they are loaded."""
+        return self.method is not None and self.method != "gguf"
+
+    def require_backend(self) -> None:
+        """See that the packages are there that such weights need.
+
+        Raises:
+            EngineError: says what to install.
+        """
+        if self.method is None:
+            return
+        missing = [name for name in _BACKENDS.get(self.method, ()) if not _is_installed(name)]
+        if missing:
+            raise EngineError(
+                f"The weights in {self.folder} come as {self.quantization}, which needs {' and '.join(missing)}. "
+                f"Run `pip install {' '.join(_INSTALL.get(name, name) for name in missing)}`, "
+                "or choose a checkpoint of the model that is not quantised."
+            )
+
+    def require_not_again(self, wanted: str) -> None:
+        """Refuse to quantise weights that come quantised.
+
+        Raises:
+            ConfigurationError: `wanted` is another quantization than the weights have.
+        """
+        if self.method is None or wanted in ("none", "auto"):
+            return
+        if self.is_quantised and self.quantization == f"bitsandbytes-{wanted}":
+            return
+        raise ConfigurationError(
+            f"--quantization is {wanted}, but the weights in {self.folder} come as {self.quantization} already. "
+            "Leave --quantization out to load them as what they are, or choose a checkpoint that is not quantised."
+        )
+
+
+def inspect_checkpoint(folder: str | Path) -> Checkpoint:
+    """Look at a model's config and at the headers of its files; loads nothing.
+
+    Raises:
+        EngineError: there are no weights that can be loaded, or a file is damaged.
+    """
+    path = Path(folder)
+    config = _config(path)
+    if weight_files(path):
+        method, name = _stored_quantization(config)
+        return Checkpoint(path, config, name, method, sum(tensor.nbytes for tensor in stored_tensors(path)))
+    ggufs = sorted(file.name for file in path.glob("*.gguf"))
+    if len(ggufs) == 1:
+        return Checkpoint(path, config, "gguf", "gguf", (path / ggufs[0]).stat().st_size, ggufs[0])
+    raise EngineError(_no_weights(path, ggufs))
+
+
+def _no_weights(path: Path, ggufs: list[str]) -> str:
+    if ggufs:
+        return f"{path} holds {len(ggufs)} GGUF files ({', '.join(ggufs[:4])}); keep the one that you want in a folder."
+    pickles = sorted(file.name for file in (*path.glob("*.bin"), *path.glob("*.pt")))
+    if pickles:
+        return (
+            f"{path} holds its weights as {pickles[0]}, a pickle, which can run code when it is loaded. "
+            "Choose a revision with safetensors (see the model's pull requests on the Hub), or convert it with "
+            "`AutoModelForCausalLM.from_pretrained(...).save_pretrained(...)` if you trust it."
+        )
+    return f"{path} holds no weights: neither model.safetensors nor an index of several nor a .gguf file."
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads((path / "config.json").read_bytes())
+    except FileNotFoundError:
+        return {}  # a GGUF file has its config inside
+    except ValueError as error:
+        raise EngineError(f"{path / 'config.json'} is damaged. Delete it, and start BuildDataset again.") from error
+    return config
+
+
+def _stored_quantization(config: dict[str, Any]) -> tuple[str | None, str]:
+    stored = config.get("quantization_config")
+    if not isinstance(stored, dict):
+        return None, PLAIN
+    if stored.get("load_in_4bit") or stored.get("load_in_8bit"):
+        return "bitsandbytes", "bitsandbytes-4bit" if stored.get("load_in_4bit") else "bitsandbytes-8bit"
+    method = str(stored.get("quant_method", "unknown"))
+    bits = stored.get("bits", stored.get("w_bit"))
+    return method, f"{method}-{bits}bit" if isinstance(bits, int) else method
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # the parent of a dotted name
+        return False

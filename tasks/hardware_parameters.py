@@ -1,0 +1,50 @@
+"""What a user may say about batches, checkpoints and placement; none of it changes the bytes of a dataset."""
+
+from __future__ import annotations
+
+from promptmill.placing.options import OFFLOADS, PlacementOptions
+from tasks.parameters import Setting, batch_size, integer, number
+
+
+class PlacementParameters:
+    """Where the model goes, against what promptmill would decide."""
+
+    device_map = Setting(
+        default=None,
+        significant=False,
+        description="`cpu`, `auto`, or a JSON object of module to GPU. Default: decided from memory.",
+    )
+    max_memory = Setting(
+        default=None,
+        significant=False,
+        description="Most memory to use, as 10GiB a GPU or as JSON a device. Default: what is free.",
+    )
+    gpus_per_copy = integer(
+        default=None, significant=False, description="GPUs for one copy of the model. Default: as few as hold it."
+    )
+    offload = Setting(
+        default="cpu",
+        significant=False,
+        description=f"Where a model that no GPUs hold may spill: {', '.join(OFFLOADS)}. Default: cpu.",
+    )
+
+    @property
+    def placement_options(self) -> PlacementOptions:
+        """The four as one checked value."""
+        return PlacementOptions.parsed(
+            device_map=self.device_map,
+            max_memory=self.max_memory,
+            gpus_per_copy=self.gpus_per_copy,
+            offload=self.offload,
+        )
+
+
+class HardwareParameters(PlacementParameters):
+    """How a shard is filled."""
+
+    batch_size = batch_size(
+        default=None, significant=False, description="Rows in one forward pass, or auto. Default: auto."
+    )
+    checkpoint_seconds = number(
+        default=60.0, significant=False, description="Commit finished rows this often. Default: 60."
+    )
