@@ -47,6 +47,8 @@ class OpenRun(RunParameters, PromptmillTask):
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
             stop=self.stop,
         )
         return RunSettings(

@@ -17,7 +17,7 @@ class RunParameters:
     prompts = Setting(
         default=None,
         description="File or glob (.txt .jsonl .json .csv .tsv .parquet) or Hub dataset as OWNER/NAME or "
-        "OWNER/NAME:SPLIT. Default: 40 varied prompts that come with promptmill.",
+        "OWNER/NAME:SPLIT. Default: 44 varied prompts that come with promptmill.",
     )
     prompt_column = Setting(
         default=None, description="Column that holds the prompt. Default: prompt, messages, instruction or text."
@@ -37,6 +37,13 @@ class RunParameters:
     )
     top_p = number(default=DEFAULTS.top_p, description=f"Nucleus sampling; 1 is off. Default: {DEFAULTS.top_p}.")
     top_k = integer(default=DEFAULTS.top_k, description="The k most likely tokens only. Default: 0, off.")
+    min_p = number(
+        default=DEFAULTS.min_p, description="Only tokens so likely, as a share of the likeliest. Default: 0, off."
+    )
+    repetition_penalty = number(
+        default=DEFAULTS.repetition_penalty,
+        description="Above 1: tokens that came before are less likely. Default: 1, off.",
+    )
     seed = integer(default=0, description="Of the run; each row derives its own. Default: 0.")
     stop = strings(
         default=(), description='String that ends a completion, or several as \'["a", "b"]\'. Default: none.'
