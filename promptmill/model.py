@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from promptmill.demo import ensure_demo_model
-from promptmill.errors import ConfigurationError, NotFound
+from promptmill.errors import ConfigurationError, HubUnavailable, NotFound
 from promptmill.files import create_json, read_json, sha256_of, write_json
-from promptmill.hub.download import download_model, resolve_commit
+from promptmill.hub.cached import cached_model
+from promptmill.hub.download import Resolved, download_model, resolve
+from promptmill.hub.errors import prepare_command
+from promptmill.hub.pickled import without_pickles
 from promptmill.settings import DEMO
 
 logger = logging.getLogger(__name__)
 
 ModelKind = Literal["demo", "local", "hub"]
+DEMO_LICENSE = "apache-2.0"
 _PATH_STARTS = ("/", "./", "../", "~")
 
 
@@ -30,6 +34,10 @@ class PinnedModel:
         revision: commit of a Hub model; digest of all files for a folder.
         folder: where its files are on this machine.
         files: size in bytes of each, by which a missing or cut file is noticed.
+        changed: of a Hub model, when each verified file last changed (nanoseconds since the epoch): as long as
+            that stays, it need not be verified again.
+        asked: branch, tag or commit that was asked for; None for main.
+        license: as the model's card states it; None if it does not.
     """
 
     model: str
@@ -37,10 +45,16 @@ class PinnedModel:
     revision: str
     folder: str
     files: dict[str, int]
+    changed: dict[str, int] = field(default_factory=dict)
+    asked: str | None = None
+    license: str | None = None
 
     def is_on_disk(self) -> bool:
-        """Whether every file is there in its full length."""
-        return all(_size(Path(self.folder) / name) == size for name, size in self.files.items())
+        """Whether every file is there in its full length, and as it was when it was verified."""
+        folder = Path(self.folder)
+        return all(_size(folder / name) == size for name, size in self.files.items()) and all(
+            _changed(folder / name) == moment for name, moment in self.changed.items()
+        )
 
 
 def kind_of(model: str) -> ModelKind:
@@ -70,26 +84,52 @@ def public_name(model: str) -> str:
     return Path(model).name if kind_of(model) == "local" else model
 
 
-def pin_model(model: str, revision: str | None, data: Path, pin: Path) -> PinnedModel:
+def pin_model(model: str, revision: str | None, data: Path, pin: Path, *, allow_pickle: bool = False) -> PinnedModel:
     """Have the model on disk and write down which; once pinned, a run never moves to another commit.
 
     Raises:
         AccessDenied, NotFound, HubUnavailable: see `promptmill.hub.errors`.
         ConfigurationError: a folder's content is not what the run was begun with.
+        StorageError: there is no space for it.
     """
     pinned = recorded_model(pin)
     if pinned is not None and pinned.is_on_disk():
         return pinned
-    fresh = _fetch(model, revision if pinned is None else pinned.revision, data)
+    fresh = have_model(model, revision if pinned is None else pinned.revision, data, allow_pickle=allow_pickle)
     if pinned is not None and pinned.revision != fresh.revision:
         raise ConfigurationError(
             f"The files in {fresh.folder} are not those that the run was begun with. "
             "Restore them, or start again with another --name."
         )
-    write_json(data / "models" / f"{model.replace('/', '--').strip('-')}@{fresh.revision}.json", asdict(fresh))
     if not create_json(pin, asdict(fresh)):
         write_json(pin, asdict(fresh))
     return fresh
+
+
+def have_model(model: str, revision: str | None, data: Path, *, allow_pickle: bool = False) -> PinnedModel:
+    """Have the model on disk, and write down in the data folder which commit that is.
+
+    Where the Hub cannot be asked, the commit that was fetched last for this revision serves.
+
+    Raises:
+        As `pin_model`.
+    """
+    kind = kind_of(model)
+    if kind == "hub":
+        return _have_hub_model(model, revision, data, allow_pickle=allow_pickle)
+    folder = ensure_demo_model(data / "models") if kind == "demo" else Path(model)
+    licence = DEMO_LICENSE if kind == "demo" else None
+    local = PinnedModel(model, kind, _digest(folder), str(folder.resolve()), _sizes(folder), license=licence)
+    write_json(_record(data, model, local.revision), asdict(local))
+    return local
+
+
+def is_at_hand(model: str, revision: str | None, data: Path, pin: Path | None = None) -> bool:
+    """Whether a Hub model is needed from the Hub no more: pinned to this run, or fetched before, and on disk."""
+    pinned = recorded_model(pin) if pin is not None else None
+    if pinned is not None:
+        return pinned.is_on_disk()
+    return _fetched_before(model, revision, data) is not None
 
 
 def recorded_model(pin: Path) -> PinnedModel | None:
@@ -98,15 +138,82 @@ def recorded_model(pin: Path) -> PinnedModel | None:
     return None if value is None else PinnedModel(**value)
 
 
-def _fetch(model: str, revision: str | None, data: Path) -> PinnedModel:
-    kind = kind_of(model)
-    if kind == "hub":
-        commit = resolve_commit(model, revision)
-        logger.info("Model %s at commit %s", model, commit)
-        folder = download_model(model, commit)
-        return PinnedModel(model, kind, commit, str(folder), _sizes(folder))
-    folder = ensure_demo_model(data / "models") if kind == "demo" else Path(model)
-    return PinnedModel(model, kind, _digest(folder), str(folder.resolve()), _sizes(folder))
+def is_in_cache(model: str, revision: str | None, *, allow_pickle: bool = False) -> bool:
+    """Whether another program left a Hub model whole in the Hugging Face cache; reads all of it."""
+    return cached_model(model, revision, allow_pickle=allow_pickle) is not None
+
+
+def _have_hub_model(model: str, revision: str | None, data: Path, *, allow_pickle: bool) -> PinnedModel:
+    try:
+        resolved = resolve(model, revision)
+    except HubUnavailable as error:
+        known = _fetched_before(model, revision, data) or _cached(model, revision, data, allow_pickle=allow_pickle)
+        if known is None:
+            raise HubUnavailable(
+                f"{error} The files of {model} are not all on this disk; `{prepare_command(model)}` fetches them."
+            ) from error
+        logger.warning("The Hub cannot be asked; going on with %s as it was fetched, commit %s.", model, known.revision)
+        return known
+    logger.info("Model %s at commit %s", model, resolved.commit)
+    known = _recorded(data, model, resolved.commit)
+    if known is not None and known.is_on_disk():
+        return _written(data, replace(known, asked=_asked(revision)))
+    folder, files = download_model(model, resolved.commit, allow_pickle=allow_pickle)
+    return _written(data, _pinned(model, resolved, revision, data, folder, files))
+
+
+def _pinned(
+    model: str, resolved: Resolved, revision: str | None, data: Path, folder: Path, files: tuple[str, ...]
+) -> PinnedModel:
+    folder, files = without_pickles(folder, files, data / "models" / f"{_slug(model)}@{resolved.commit}-safetensors")
+    return PinnedModel(
+        model,
+        "hub",
+        resolved.commit,
+        str(folder),
+        {name: _size(folder / name) for name in files},
+        {name: _changed(folder / name) for name in files},
+        asked=_asked(revision),
+        license=resolved.license,
+    )
+
+
+def _cached(model: str, revision: str | None, data: Path, *, allow_pickle: bool) -> PinnedModel | None:
+    """The model as another program left it in the Hugging Face cache."""
+    found = cached_model(model, revision, allow_pickle=allow_pickle)
+    if found is None:
+        return None
+    folder, files = found
+    return _written(data, _pinned(model, Resolved(folder.name, None), revision, data, folder, files))
+
+
+def _fetched_before(model: str, revision: str | None, data: Path) -> PinnedModel | None:
+    """What was fetched last for this revision, if it is still on disk."""
+    records = sorted((data / "models").glob(f"{_slug(model)}@*.json"), key=_changed, reverse=True)
+    known = (recorded_model(path) for path in records)
+    right = (found for found in known if found is not None and _asked(revision) in (found.asked, found.revision))
+    return next((found for found in right if found.is_on_disk()), None)
+
+
+def _recorded(data: Path, model: str, commit: str) -> PinnedModel | None:
+    return recorded_model(_record(data, model, commit))
+
+
+def _written(data: Path, pinned: PinnedModel) -> PinnedModel:
+    write_json(_record(data, pinned.model, pinned.revision), asdict(pinned))
+    return pinned
+
+
+def _record(data: Path, model: str, revision: str) -> Path:
+    return data / "models" / f"{_slug(model)}@{revision}.json"
+
+
+def _asked(revision: str | None) -> str | None:
+    return None if revision == "main" else revision
+
+
+def _slug(model: str) -> str:
+    return public_name(model).replace("/", "--").strip("-")
 
 
 def _checked_folder(folder: Path, typed: str) -> Path:
@@ -150,5 +257,12 @@ def _sizes(folder: Path) -> dict[str, int]:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
     except OSError:
         return -1

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from typing import Any
 
 import luigi
 
 from promptmill.files import read_json, write_json
-from promptmill.hub.auth import Access, check_access
-from promptmill.model import kind_of
-from tasks.parameters import Setting
+from promptmill.hub.admission import Questions, admit
+from promptmill.hub.auth import Access
+from promptmill.hub.patience import seconds_of
+from tasks.parameters import Setting, switch
 from tasks.stage import Stage, target
 
-MAX_AGE_SECONDS = 12 * 3600
+MAX_AGE_SECONDS = 12 * 3600.0
+
+
+def duration(**kwargs: Any) -> Setting:
+    """A time with its unit, in seconds."""
+    return Setting(seconds_of, kind="a time such as 12h, 30m or 90s", **kwargs)
 
 
 class CheckAuth(Stage):
     """Asks who the token belongs to, whether the model may be read and the dataset repo written."""
 
     publish_to = Setting(default=None, description="Dataset repo that will be written; default: none.")
+    overwrite = switch(significant=False, description="Replace a dataset that is not of this run.")
+    auth_max_age = duration(
+        default=MAX_AGE_SECONDS, significant=False, description="How long a yes is believed. Default: 12h."
+    )
     priority = 100  # Nothing is downloaded or prepared before the answer is yes.
 
     def output(self) -> luigi.LocalTarget:
@@ -27,20 +38,16 @@ class CheckAuth(Stage):
         return target(self.folder.auth)
 
     def complete(self) -> bool:
-        """Whether the same questions were answered less than twelve hours ago."""
+        """Whether there is nothing to ask, or the same was answered lately."""
+        questions = Questions.of(self.folder, self.publish_to)
         value = read_json(self.folder.auth)
-        return value is not None and self._covers(Access(**value))
+        access = Access.from_json(value) if value is not None else None
+        return questions.none or (
+            access is not None and questions.answered_by(access, max_age=self.auth_max_age, now=time.time())
+        )
 
     def run(self) -> None:
         """Ask."""
-        access = check_access(self._hub_model, self.publish_to, now=time.time())
+        questions = Questions.of(self.folder, self.publish_to)
+        access = admit(self.folder, questions, overwrite=self.overwrite, now=time.time())
         write_json(self.folder.auth, asdict(access))
-
-    @property
-    def _hub_model(self) -> str | None:
-        model = self.folder.settings.model
-        return model if kind_of(model) == "hub" else None
-
-    def _covers(self, access: Access) -> bool:
-        fresh = 0 <= time.time() - access.checked_at < MAX_AGE_SECONDS
-        return fresh and access.model == self._hub_model and self.publish_to in (None, access.publish_to)

@@ -6,11 +6,15 @@ import luigi
 
 from promptmill.model import pin_model, recorded_model
 from tasks.check_auth import CheckAuth
+from tasks.parameters import switch
 from tasks.stage import Stage, target
 
 
 class DownloadModel(Stage):
     """Resolves the revision to a commit once a run, and downloads what is missing into the Hugging Face cache."""
+
+    # Not significant: at a commit without safetensors it decides whether there is a run, never which bytes load.
+    allow_pickle = switch(significant=False, description="Accept weights that come as pickles alone.")
 
     def requires(self) -> CheckAuth:
         """A yes from the Hub."""
@@ -21,11 +25,12 @@ class DownloadModel(Stage):
         return target(self.folder.model)
 
     def complete(self) -> bool:
-        """Whether the pinned files are all there in their full length."""
+        """Whether the pinned files are all there, as they were when they were verified."""
         pinned = recorded_model(self.folder.model)
         return pinned is not None and pinned.is_on_disk()
 
     def run(self) -> None:
-        """Resolve, download, write down."""
+        """Resolve, download, verify, write down."""
         settings = self.folder.settings
-        pin_model(settings.model, settings.revision, self.folder.data, self.folder.model)
+        run = self.folder
+        pin_model(settings.model, settings.revision, run.data, run.model, allow_pickle=self.allow_pickle)

@@ -1,49 +1,127 @@
-"""Push the finished dataset to the Hub."""
+"""Push the finished dataset to the Hub, or the shards that are complete so far."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from typing import Any
 
 import luigi
 
+from promptmill.card import CardOptions
 from promptmill.errors import ConfigurationError
-from promptmill.files import read_json, write_json
-from promptmill.hub.publish import publish_dataset
+from promptmill.hub.growing import is_published_so_far, publish_growing
+from promptmill.hub.patience import PUBLISHING, Patience
+from promptmill.hub.publication import is_published, publish_run
+from promptmill.hub.publish import Target
+from promptmill.plan import recorded_manifest
 from promptmill.run import recorded_identity
 from tasks.assemble_dataset import AssembleDataset
-from tasks.check_auth import CheckAuth
-from tasks.parameters import Setting, batch_size, number, switch
+from tasks.check_auth import MAX_AGE_SECONDS, CheckAuth, duration
+from tasks.generate_shard import GenerateShard
+from tasks.parameters import Setting, batch_size, integer, number, strings, switch
+from tasks.prepare_prompts import PreparePrompts
 from tasks.stage import Stage, target
 
 
-class PublishDataset(Stage):
-    """Makes a dataset repo hold exactly the files of the finished dataset."""
+class PublishParameters:
+    """What a user says about publishing; none of it changes the rows."""
+
+    private = switch(significant=False, description="Make the dataset repo private if it has to be created.")
+    overwrite = switch(significant=False, description="Replace a dataset that is not of this run.")
+    license = Setting(
+        default=None, significant=False, description="Licence of the dataset, as cc-by-4.0. Default: none stated."
+    )
+    pretty_name = Setting(default=None, significant=False, description="Title of the card. Default: the run's name.")
+    tags = strings(
+        default=(), significant=False, description='Tag of the card, or several as \'["a", "b"]\'. Default: none.'
+    )
+    publish_timeout = duration(
+        default=PUBLISHING.total_seconds,
+        significant=False,
+        description="Give up publishing after so long without a success. Default: 1h.",
+    )
+    publish_every = integer(
+        default=None,
+        significant=False,
+        description="Publish each time so many shards are complete. Default: at the end.",
+    )
+    auth_max_age = duration(
+        default=MAX_AGE_SECONDS, significant=False, description="How long a yes of the Hub is believed. Default: 12h."
+    )
+
+
+class Publishing(PublishParameters, Stage):
+    """What the two ways of publishing have in common."""
 
     publish_to = Setting(description="Dataset repo to write, as OWNER/NAME.")
-    private = switch(significant=False, description="Make the repo private if it has to be created.")
     batch_size = batch_size(default=None, significant=False, description="Rows in one forward pass; default: auto.")
     checkpoint_seconds = number(default=60.0, significant=False, description="Commit finished rows this often.")
 
+    @property
+    def where(self) -> Target:
+        """The repository, and whose it has to be."""
+        if not self.publish_to:
+            raise ConfigurationError("--publish-to is empty; give the dataset repo as OWNER/NAME.")
+        fingerprint = recorded_identity(self.folder).fingerprint
+        return Target(self.publish_to, fingerprint, private=self.private, overwrite=self.overwrite)
+
+    @property
+    def card(self) -> CardOptions:
+        """What the card says besides what the run is."""
+        return CardOptions(self.publish_to, self.license, self.pretty_name, self.tags)
+
+    @property
+    def patience(self) -> Patience:
+        """How long the Hub may fail."""
+        return Patience(total_seconds=self.publish_timeout)
+
+
+class PublishDataset(Publishing):
+    """Makes a dataset repo hold exactly the files of the finished dataset."""
+
     def requires(self) -> list[luigi.Task]:
-        """Leave to write, and something to publish."""
-        return [self.clone(CheckAuth), self.clone(AssembleDataset)]
+        """Leave to write; and something to publish, which comes bit by bit with --publish-every."""
+        return [self.clone(CheckAuth), self.clone(PreparePrompts if self.publish_every else AssembleDataset)]
 
     def output(self) -> luigi.LocalTarget:
         """Where it was published, and as which commit."""
         return target(self.folder.published)
 
     def complete(self) -> bool:
-        """Whether this very dataset was published to this very repo."""
-        value = read_json(self.folder.published)
-        if value is None or not self.folder.identity.exists():
-            return False
-        return (value["repo"], value["fingerprint"]) == (self.publish_to, recorded_identity(self.folder).fingerprint)
+        """Whether this very dataset was published to this very repo with this card."""
+        return is_published(self.folder, self.publish_to, self.card)
+
+    def run(self) -> Iterator[Any]:
+        """Push, read back, and write down the commit."""
+        if self.publish_every:
+            yield self._growing()
+            yield self.clone(AssembleDataset)
+        publish_run(self.folder, self.where, self.card, self.patience)
+
+    def _growing(self) -> list[luigi.Task]:
+        """Publications on the way to the whole; none where all shards are complete already."""
+        shards = len(recorded_manifest(self.folder).shards)
+        if all(self.clone(GenerateShard, shard=shard).complete() for shard in range(shards)):
+            return []
+        return [self.clone(PublishSoFar, shards=done) for done in range(self.publish_every, shards, self.publish_every)]
+
+
+class PublishSoFar(Publishing):
+    """Makes a dataset repo hold the first shards of a run that goes on."""
+
+    shards = integer(description="How many of the shards.")
+    priority = 10  # Before the shards that nobody waits for.
+
+    def requires(self) -> list[luigi.Task]:
+        """The shards; leave to write was asked for before."""
+        return [self.clone(GenerateShard, shard=shard) for shard in range(self.shards)]
+
+    def complete(self) -> bool:
+        """Whether they were published, or all of the dataset was."""
+        if is_published(self.folder, self.publish_to, self.card):
+            return True
+        return is_published_so_far(self.folder, self.shards, self.publish_to)
 
     def run(self) -> None:
-        """Push and write down the commit."""
-        if not self.publish_to:
-            raise ConfigurationError("--publish-to is empty; give the dataset repo as OWNER/NAME.")
-        fingerprint = recorded_identity(self.folder).fingerprint
-        message = f"promptmill: {self.folder.path.name} ({fingerprint[:12]})"
-        published = publish_dataset(self.folder.dataset, self.publish_to, private=self.private, message=message)
-        write_json(self.folder.published, {**asdict(published), "fingerprint": fingerprint})
+        """Lay out and push."""
+        publish_growing(self.folder, self.shards, self.where, self.card, self.patience)

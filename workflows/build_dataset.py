@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import luigi
 
@@ -11,16 +12,18 @@ from promptmill.assemble import recorded_dataset
 from promptmill.files import read_json
 from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import CheckAuth
+from tasks.download_model import DownloadModel
 from tasks.open_run import OpenRun
 from tasks.parameters import Setting, batch_size, number, switch
-from tasks.publish_dataset import PublishDataset
+from tasks.prepare_prompts import PreparePrompts
+from tasks.publish_dataset import PublishDataset, PublishParameters
 from tasks.run_parameters import RunParameters
 from tasks.stage import PromptmillTask, Stage
 
 logger = logging.getLogger("promptmill")
 
 
-class BuildDataset(RunParameters, PromptmillTask):
+class BuildDataset(PublishParameters, RunParameters, PromptmillTask):
     """The whole chain; started again after any kind of end, it does only what is missing."""
 
     batch_size = batch_size(
@@ -32,7 +35,7 @@ class BuildDataset(RunParameters, PromptmillTask):
     publish_to = Setting(
         default=None, significant=False, description="Dataset repo to publish to, as OWNER/NAME. Default: none."
     )
-    private = switch(significant=False, description="Make the dataset repo private if it has to be created.")
+    allow_pickle = switch(significant=False, description="Accept weights that come as pickles alone.")
 
     def requires(self) -> OpenRun:
         """The run's record."""
@@ -46,9 +49,10 @@ class BuildDataset(RunParameters, PromptmillTask):
         """Whether the dataset of these very settings is done, and published if asked for."""
         return self.requires().complete() and self._last_stage().complete()
 
-    def run(self) -> Iterator[Stage]:
+    def run(self) -> Iterator[Any]:
         """The Hub's leave first, then everything."""
         yield self._stage(CheckAuth)
+        yield [self._stage(PreparePrompts), self._stage(DownloadModel)]
         yield self._last_stage()
 
     def say_where(self) -> None:

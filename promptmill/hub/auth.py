@@ -1,11 +1,19 @@
-"""Who am I on the Hub, may I read this model, may I write to that dataset."""
+"""Before anything is downloaded or queued: may this account read the model, and write the dataset?"""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
-from promptmill.errors import AccessDenied
-from promptmill.hub.errors import hub_errors
+from promptmill.errors import AccessDenied, ConfigurationError, NotFound
+from promptmill.hub.account import Account, who
+from promptmill.hub.errors import LOGIN, endpoint, hub_errors
+from promptmill.hub.marker import require_ours
+from promptmill.hub.patience import CHECKING, Patience
+from promptmill.hub.remote import remote_head
+from promptmill.hub.session import patient
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -13,70 +21,136 @@ class Access:
     """What was asked of the Hub and allowed; nothing secret is in it.
 
     Attributes:
-        user: whose token it is; None without one, which public models allow.
-        token_role: `read`, `write` or `fineGrained`; None without a token.
-        model: the Hub model that may be read; None for a local one.
+        endpoint: the Hub that was asked.
+        account: whose token, from where, of which kind; None without one, which public models allow.
+        model: the Hub model that may be read; None where none was to be.
         publish_to: the dataset that may be written; None if nothing is published.
+        answered: False if the Hub could not be asked, and nothing but publishing needs it.
         checked_at: seconds since the epoch.
     """
 
-    user: str | None
-    token_role: str | None
+    endpoint: str
+    account: Account | None
     model: str | None
     publish_to: str | None
+    answered: bool
     checked_at: float
 
+    @classmethod
+    def from_json(cls, value: dict[str, object]) -> Access | None:
+        """What was written down; None if another version wrote it."""
+        try:
+            account = value.pop("account")
+            return cls(account=Account(**account) if isinstance(account, dict) else None, **value)  # type: ignore[arg-type]
+        except (KeyError, TypeError):
+            return None
 
-def check_access(model: str | None, publish_to: str | None, *, now: float) -> Access:
-    """Ask the Hub before anything is downloaded or queued; no network where nothing is to be asked.
+
+def check_access(
+    model: str | None, publish_to: str | None, *, now: float, overwrite: bool = False, patience: Patience = CHECKING
+) -> Access:
+    """Ask the Hub; no network where nothing is to be asked.
 
     Raises:
         AccessDenied: no, with the page to open or the command to log in with.
+        ConfigurationError: an id is malformed, or belongs to a repository of another kind.
         NotFound: no such model.
         HubUnavailable: no answer.
     """
-    if model is None and publish_to is None:
-        return Access(None, None, None, None, now)
-    user, role = _who(model or publish_to or "")
-    if model is not None:
-        _require_readable(model)
     if publish_to is not None:
-        _require_writable(publish_to, user, role)
-    return Access(user, role, model, publish_to, now)
+        checked_dataset_id(publish_to)
+    if model is None and publish_to is None:
+        return Access(endpoint(), None, None, None, True, now)
+    with patient(patience):
+        account = _account(model, publish_to)
+        logger.info("Hub %s: %s.", endpoint(), account or "no token; public models only")
+        if model is not None:
+            _require_readable(model)
+        if publish_to is not None:
+            _require_writable(publish_to, account, overwrite)
+    return Access(endpoint(), account, model, publish_to, True, now)
 
 
-def _who(repo: str) -> tuple[str | None, str | None]:
-    from huggingface_hub import HfApi, get_token
+def checked_dataset_id(repo: str) -> str:
+    """An id that a dataset can have.
 
-    if get_token() is None:
-        return None, None
-    with hub_errors(repo):
-        answer = HfApi().whoami()
-    return answer["name"], answer.get("auth", {}).get("accessToken", {}).get("role")
+    Raises:
+        ConfigurationError: it is not OWNER/NAME.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise ConfigurationError(f"--publish-to {repo!r} is not a repository id; write it as OWNER/NAME.") from error
+    if repo.count("/") != 1:
+        raise ConfigurationError(f"--publish-to {repo!r} lacks an owner; write it as OWNER/NAME, as in alice/{repo}.")
+    return repo
+
+
+def _account(model: str | None, publish_to: str | None) -> Account | None:
+    with hub_errors(model or publish_to or "", "model" if model else "dataset"):
+        return who()
 
 
 def _require_readable(model: str) -> None:
     from huggingface_hub import HfApi
 
-    with hub_errors(model):
-        HfApi().auth_check(model)
+    try:
+        with hub_errors(model):
+            HfApi().auth_check(model)
+    except NotFound:
+        if _exists(model, "dataset"):
+            raise ConfigurationError(
+                f"--model {model} is a dataset on the Hub, not a model. Choose a model; prompts are given by --prompts."
+            ) from None
+        raise
 
 
-def _require_writable(dataset: str, user: str | None, role: str | None) -> None:
+def _require_writable(dataset: str, account: Account | None, overwrite: bool) -> None:
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import RepositoryNotFoundError
 
-    if user is None:
-        raise AccessDenied(
-            f"--publish-to {dataset} needs a login: run `hf auth login` with a write token, or set HF_TOKEN."
-        )
-    if role == "read":
-        raise AccessDenied(
-            f"--publish-to {dataset} needs a write token, and the one of {user} may only read. "
-            "Make one on the Hub's page Settings > Access Tokens, then run `hf auth login`."
-        )
-    with hub_errors(dataset, "dataset"):
-        try:
+    _require_rights(dataset, account)
+    try:
+        with hub_errors(dataset, "dataset"):
             HfApi().auth_check(dataset, repo_type="dataset", write=True)
-        except RepositoryNotFoundError:
-            return  # It is made when the dataset is published.
+    except NotFound:
+        if _exists(dataset, "model"):
+            raise ConfigurationError(
+                f"--publish-to {dataset} is a model on the Hub. Choose another name for the dataset."
+            ) from None
+        return  # It is made when the dataset is published.
+    if not overwrite:
+        with hub_errors(dataset, "dataset"):
+            require_ours(dataset, remote_head(dataset, "dataset").files)
+
+
+def _require_rights(dataset: str, account: Account | None) -> None:
+    """What the account's own description rules out; the Hub has the last word where the repository exists."""
+    if account is None:
+        raise AccessDenied(f"--publish-to {dataset} needs a login with a write token: {LOGIN}.")
+    if account.role == "read":
+        raise AccessDenied(
+            f"--publish-to {dataset} needs a write token, and the one of {account.user} (from {account.source}) is "
+            f"read-only. Make a write token on {endpoint()}/settings/tokens, then {LOGIN}."
+        )
+    owner = dataset.split("/")[0]
+    if not account.may_write_in(owner):
+        writable = [account.user, *(name for name in account.organisations if account.may_write_in(name))]
+        raise AccessDenied(
+            f"--publish-to {dataset}: {account.user} may not write to {owner}. Choose one of {', '.join(writable)}, "
+            f"or ask an administrator of {owner} for the role `write`."
+        )
+    if not account.may_write_to(dataset):
+        raise AccessDenied(
+            f"--publish-to {dataset}: the fine-grained token of {account.user} (from {account.source}) may not write "
+            f"there. Add the permission for {dataset} or {owner} on {endpoint()}/settings/tokens."
+        )
+
+
+def _exists(repo: str, kind: str) -> bool:
+    from huggingface_hub import HfApi
+
+    with hub_errors(repo, kind):
+        return HfApi().repo_exists(repo, repo_type=kind)

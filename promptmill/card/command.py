@@ -1,0 +1,50 @@
+"""The command that makes a dataset again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+from promptmill.model import kind_of, public_name
+from promptmill.prompts import default_prompts_path
+from promptmill.run import Identity
+from promptmill.settings import RunSettings
+
+
+def command(settings: RunSettings, identity: Identity, prompts_source: str | None) -> str:
+    """The command line, with the commit that `revision` stood for."""
+    sampling, kind = settings.sampling, kind_of(settings.model)
+    options: dict[str, object] = {
+        "model": f"./{public_name(settings.model)}" if kind == "local" else settings.model,
+        "revision": identity.revision if kind == "hub" else None,
+        "prompts": prompts_source,
+        "prompt-column": settings.prompt_column,
+        "template": settings.template,
+        "system-prompt": settings.system_prompt,
+        "limit": settings.limit,
+        "samples-per-prompt": settings.samples_per_prompt,
+        "max-new-tokens": sampling.max_new_tokens,
+        "temperature": sampling.temperature,
+        "top-p": sampling.top_p,
+        "top-k": sampling.top_k,
+        "stop": stop_text(sampling.stop),
+        "seed": settings.seed,
+        "dtype": identity.dtype,
+        "quantization": identity.quantization,
+        "engine": settings.engine,
+    }
+    given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
+    return " \\\n    ".join(["luigi --module workflows BuildDataset", *given, "--local-scheduler"])
+
+
+def stop_text(stop: tuple[str, ...]) -> str | None:
+    """The stop strings as the command line takes them; None if there are none."""
+    return json.dumps(list(stop), ensure_ascii=False) if stop else None
+
+
+def public_source(source: str) -> str | None:
+    """Where the prompts came from, without paths of this machine; None for those of promptmill."""
+    if Path(source) == default_prompts_path():
+        return None
+    return Path(source).name if Path(source).is_absolute() else source

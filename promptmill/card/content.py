@@ -1,0 +1,68 @@
+"""What the card tells of the rows themselves: features, counts, lengths, and a few of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from promptmill.card.markdown import block, cut, table
+
+_SAMPLES = 3
+_SHOWN = 400
+_QUANTILES = {"shortest": 0.0, "median": 0.5, "90 %": 0.9, "longest": 1.0}
+
+
+def dataset_info(files: Sequence[Path]) -> dict[str, Any] | None:
+    """Features and counts as `datasets` reads them from a card; None where it has no name for a type."""
+    from datasets import DatasetInfo, Features, SplitDict, SplitInfo
+    from datasets.info import DatasetInfosDict
+    from huggingface_hub import DatasetCardData
+
+    metadata = [pq.read_metadata(file) for file in files]
+    size = sum(group.row_group(index).total_byte_size for group in metadata for index in range(group.num_row_groups))
+    split = SplitInfo("train", num_bytes=size, num_examples=sum(group.num_rows for group in metadata))
+    try:
+        features = Features.from_arrow_schema(pq.read_schema(files[0]))
+    except ValueError:
+        return None
+    download = sum(file.stat().st_size for file in files)
+    info = DatasetInfo(features=features, splits=SplitDict({"train": split}), download_size=download, dataset_size=size)
+    card = DatasetCardData()
+    DatasetInfosDict({"default": info}).to_dataset_card_data(card)
+    found: dict[str, Any] = card.to_dict()["dataset_info"]  # type: ignore[no-untyped-call]
+    return found
+
+
+def lengths(files: Sequence[Path]) -> str:
+    """How long prompts and completions are, in tokens; rows that could not be generated are left out."""
+    columns = ["finish_reason", "prompt_tokens", "completion_tokens"]
+    tables = pa.concat_tables([pq.read_table(file, columns=columns) for file in files])
+    good = tables.filter(pc.not_equal(tables["finish_reason"], "error"))
+    rows = [[name.replace("_", " "), *_quantiles(good[name])] for name in columns[1:]]
+    return table(["", *_QUANTILES], rows)
+
+
+def samples(files: Sequence[Path]) -> str:
+    """The first rows, cut."""
+    first = next(pq.ParquetFile(files[0]).iter_batches(batch_size=_SAMPLES), None) if files else None
+    return "\n\n".join(_sample(row) for row in (first.to_pylist() if first is not None else []))
+
+
+def _quantiles(column: pa.ChunkedArray) -> list[str]:
+    if not len(column):
+        return ["–"] * len(_QUANTILES)
+    found = pc.quantile(column, q=list(_QUANTILES.values()), interpolation="nearest")
+    return [f"{value:,}" for value in found.to_pylist()]
+
+
+def _sample(row: dict[str, Any]) -> str:
+    given = row["messages"] if "messages" in row else row.get("prompt")
+    prompt = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    end = "not generated" if row["finish_reason"] == "error" else f"finish_reason {row['finish_reason']}"
+    return f"Prompt:\n\n{block(cut(prompt, _SHOWN))}\n\nResponse ({end}):\n\n{block(cut(row['response'], _SHOWN))}"

@@ -1,0 +1,77 @@
+"""What a run has to ask of the Hub, and whether it can go on where the Hub cannot be asked."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from promptmill.errors import HubUnavailable
+from promptmill.hub.account import token_source
+from promptmill.hub.auth import Access, check_access
+from promptmill.hub.errors import endpoint
+from promptmill.model import is_at_hand, is_in_cache, kind_of
+from promptmill.run import RunFolder
+
+logger = logging.getLogger(__name__)
+
+# An answer that could not be had is asked for again after so many seconds.
+_UNANSWERED_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What the Hub has to say yes to; None is no question.
+
+    Attributes:
+        model: to be read from the Hub.
+        publish_to: to be written.
+    """
+
+    model: str | None
+    publish_to: str | None
+
+    @classmethod
+    def of(cls, run: RunFolder, publish_to: str | None) -> Questions:
+        """What a run has to ask: nothing for a model that is on disk already."""
+        settings = run.settings
+        needed = kind_of(settings.model) == "hub" and not is_at_hand(
+            settings.model, settings.revision, run.data, run.model
+        )
+        return cls(settings.model if needed else None, publish_to)
+
+    @property
+    def none(self) -> bool:
+        """Whether nothing is to be asked."""
+        return self.model is None and self.publish_to is None
+
+    def answered_by(self, access: Access, *, max_age: float, now: float) -> bool:
+        """Whether an earlier answer still counts: the same Hub and login, and not too old."""
+        believed = max_age if access.answered else min(max_age, _UNANSWERED_SECONDS)
+        return (
+            0 <= now - access.checked_at < believed
+            and access.endpoint == endpoint()
+            and self.model in (None, access.model)
+            and self.publish_to in (None, access.publish_to)
+            and (not access.answered or access.account is None or access.account.source == token_source())
+        )
+
+
+def admit(run: RunFolder, questions: Questions, *, overwrite: bool, now: float) -> Access:
+    """Ask the Hub; where it cannot be asked, go on if all that is needed before publishing is on this disk.
+
+    Raises:
+        As `check_access`.
+    """
+    try:
+        return check_access(questions.model, questions.publish_to, now=now, overwrite=overwrite)
+    except HubUnavailable as error:
+        if questions.model is not None and not is_in_cache(questions.model, run.settings.revision):
+            raise
+        logger.warning("%s", error)
+        logger.warning(
+            "Going on with what is on this disk%s.",
+            f"; whether {questions.publish_to} may be written is asked again before publishing"
+            if questions.publish_to
+            else "",
+        )
+        return Access(endpoint(), None, questions.model, questions.publish_to, answered=False, checked_at=now)

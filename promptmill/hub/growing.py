@@ -1,0 +1,66 @@
+"""Publishing the shards that are complete while the others are still being generated."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from promptmill.assemble import DatasetFile, _complete_rows, _joined, _write_shard
+from promptmill.card import CardOptions
+from promptmill.errors import HubUnavailable
+from promptmill.files import read_json, write_json
+from promptmill.hub.patience import Patience
+from promptmill.hub.publication import publication
+from promptmill.hub.publish import Target, publish
+from promptmill.plan import recorded_manifest
+from promptmill.run import RunFolder
+from promptmill.shard import ShardCounts
+
+logger = logging.getLogger(__name__)
+
+
+def publish_growing(run: RunFolder, shards: int, target: Target, options: CardOptions, patience: Patience) -> None:
+    """Publish the first `shards` shards with a card that says that there is more to come.
+
+    A Hub that does not answer stops nothing: what is missing comes with the next publication.
+
+    Raises:
+        AccessDenied, NotFound, ConfigurationError: as `publish`.
+    """
+    files, counts = _laid_out(run, shards)
+    commit = None
+    try:
+        wanted = publication(run, files, counts, options)
+        published = publish(
+            wanted, target, message=f"promptmill: {run.path.name}, {len(files)} files", patience=patience
+        )
+        commit = published.commit
+        logger.info("Published %d shards so far at %s.", shards, published.url)
+    except HubUnavailable as error:
+        logger.warning("%s The run goes on; the shards are published later.", error)
+    write_json(_record(run), {"repo": target.repo, "shards": shards, "commit": commit})
+
+
+def is_published_so_far(run: RunFolder, shards: int, repo: str) -> bool:
+    """Whether at least the first `shards` shards were published, or tried to be."""
+    value = read_json(_record(run))
+    return value is not None and value["repo"] == repo and bool(value["shards"] >= shards)
+
+
+def _laid_out(run: RunFolder, shards: int) -> tuple[dict[str, DatasetFile], ShardCounts]:
+    """The Parquet files of the first shards, in the very bytes that the complete dataset will have."""
+    manifest = recorded_manifest(run)
+    files: dict[str, DatasetFile] = {}
+    counts = ShardCounts()
+    for shard in range(shards):
+        rows = _complete_rows(run, manifest, shard)
+        if rows is None:
+            continue  # Damaged meanwhile; it is made again before the dataset is complete.
+        name = f"data/train-{shard:05d}-of-{len(manifest.shards):05d}.parquet"
+        files[name] = _write_shard(run.dataset / name, _joined(run, manifest, shard, rows))
+        counts += ShardCounts.of(rows)
+    return files, counts
+
+
+def _record(run: RunFolder) -> Path:
+    return run.path / "published-so-far.json"

@@ -1,0 +1,1 @@
+"""Slurm: submitting a run as an array, being preempted, and knowing who works on what."""

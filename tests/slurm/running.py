@@ -1,0 +1,99 @@
+"""Submitting and watching runs on the cluster of the tests, as a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.command import Outcome, committed, dataset_table, only_run
+from tests.slurm.cluster import Cluster
+
+
+class User:
+    """Somebody at the login node, in a folder of their own."""
+
+    def __init__(self, cluster: Cluster, folder: Path, model: Path) -> None:
+        self.cluster = cluster
+        self.folder = folder
+        self.model = model
+        self.options: tuple[object, ...] = ()
+
+    def prompts(self, rows: int, name: str = "prompts.txt") -> Path:
+        """A file of so many different prompts."""
+        path = self.folder / name
+        path.write_text("".join(f"prompt number {index} é\n" for index in range(rows)), encoding="utf-8")
+        return path
+
+    def submit(self, *options: object) -> Outcome:
+        """Run SubmitDataset with the usual options and these."""
+        command = [sys.executable, "-m", "luigi", "--module", "workflows", "SubmitDataset", "--local-scheduler"]
+        given = ["--model", self.model, "--partition", "low", *self.options, *options]
+        done = subprocess.run(
+            [*command, *map(str, given)],
+            cwd=self.folder,
+            env={**os.environ, **_only_slurm(self.cluster.env)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout + done.stderr)
+
+    @property
+    def run(self) -> Path:
+        """The folder of the only run."""
+        return only_run(self.folder / "data")
+
+    def status(self) -> dict[str, Any]:
+        """What `promptmill status --json` says."""
+        done = subprocess.run(
+            [sys.executable, "-m", "promptmill.cli", "status", str(self.run), "--json"],
+            env={**os.environ, **_only_slurm(self.cluster.env)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        value: dict[str, Any] = json.loads(done.stdout)
+        return value
+
+    def records(self) -> dict[str, Any]:
+        """What the array tasks wrote about themselves, by job."""
+        return {path.stem: json.loads(path.read_text()) for path in (self.run / "slurm" / "tasks").glob("*.json")}
+
+    def rows_committed(self) -> int:
+        """How many rows are on disk."""
+        return len(dict.fromkeys((shard, position) for shard, position, _ in committed(self.run)))
+
+    def logs(self) -> str:
+        """What all jobs said, for failures."""
+        logs = sorted([*self.folder.glob("*.log"), *self.folder.glob("data/runs/*/slurm/logs/*")])
+        return "\n".join(f"== {log.name}\n{log.read_text()}" for log in logs)
+
+    def wait_until(self, holds: Callable[[], bool], seconds: float) -> None:
+        """Return as soon as it `holds`; shows the logs if it does not in time."""
+        try:
+            self.cluster.wait_for(holds, seconds)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}: {self.cluster.states()}\n{self.logs()}") from error
+
+    def wait_until_idle(self, seconds: float) -> None:
+        """Return once Slurm has no job left."""
+        self.wait_until(lambda: not self.cluster.states(), seconds)
+
+    def require_dataset(self, rows: int) -> None:
+        """The dataset is complete: every row once."""
+        assert (self.run / "dataset.json").exists(), self.logs()
+        table = dataset_table(self.run)
+        assert table["prompt"].to_pylist() == [f"prompt number {index} é" for index in range(rows)]
+        assert len(set(table["prompt_id"].to_pylist())) == rows
+
+
+def _only_slurm(environment: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith("SLURM_")}
