@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
 NODES = ("n1", "n2")
 GPUS = 2
@@ -95,6 +97,7 @@ class Cluster:
         self.cancel_all()
         for name in [*(f"slurmd-{node}" for node in NODES), "slurmctld", "munged"]:
             self.end(name)
+        self._end_orphans()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def cancel_all(self) -> None:
@@ -160,6 +163,15 @@ class Cluster:
     def log(self) -> str:
         """The ends of the daemons' logs, for failures."""
         return "\n".join(f"== {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.root.glob("*.log")))
+
+    def _end_orphans(self) -> None:
+        """End what a killed slurmd left: processes whose working folder is that of this very cluster."""
+        for process in psutil.process_iter():
+            try:
+                if Path(process.cwd()).is_relative_to(self.root):
+                    process.kill()
+            except psutil.Error:
+                continue
 
     def _start_munge(self) -> None:
         key = self.root / "munge.key"
