@@ -61,12 +61,12 @@ def assemble(run: RunFolder) -> list[int]:
     damaged: list[int] = []
     counts = ShardCounts()
     for shard in range(len(manifest.shards)):
-        table = _complete_rows(run, manifest, shard)
+        table = complete_rows(run, manifest, shard)
         if table is None:
             damaged.append(shard)
             continue
         name = f"data/train-{shard:05d}-of-{len(manifest.shards):05d}.parquet"
-        files[name] = _write_shard(run.dataset / name, _joined(run, manifest, shard, table))
+        files[name] = write_shard(run.dataset / name, joined_rows(run, manifest, shard, table))
         counts += ShardCounts.of(table)
     if not damaged:
         _finish(run, manifest, files, counts)
@@ -83,13 +83,14 @@ def recorded_dataset(run: RunFolder) -> DatasetManifest | None:
     return manifest if manifest.is_on_disk(run.dataset) else None
 
 
-def _complete_rows(run: RunFolder, manifest: PromptsManifest, shard: int) -> pa.Table | None:
+def complete_rows(run: RunFolder, manifest: PromptsManifest, shard: int) -> pa.Table | None:
+    """The rows of a shard by position; None if it is not complete, or turned out damaged and was set aside."""
     store = shard_store(run, manifest, shard)
     complete = store.manifest()
     return None if complete is None else store.read_complete(complete)
 
 
-def _joined(run: RunFolder, manifest: PromptsManifest, shard: int, rows: pa.Table) -> pa.Table:
+def joined_rows(run: RunFolder, manifest: PromptsManifest, shard: int, rows: pa.Table) -> pa.Table:
     """Prompt, response and the user's columns of one shard, in prompt order."""
     start, stop = manifest.shards[shard]
     samples = manifest.samples
@@ -121,7 +122,8 @@ def _repeated(value: str, rows: int) -> pa.Array:
     return pa.repeat(pa.scalar(value), rows)
 
 
-def _write_shard(path: Path, table: pa.Table) -> DatasetFile:
+def write_shard(path: Path, table: pa.Table) -> DatasetFile:
+    """Write one Parquet file of the dataset."""
     with atomic_write(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP)
     return DatasetFile(table.num_rows, path.stat().st_size, sha256_of(path))

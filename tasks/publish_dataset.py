@@ -18,7 +18,8 @@ from promptmill.run import recorded_identity
 from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import MAX_AGE_SECONDS, CheckAuth, duration
 from tasks.generate_shard import GenerateShard
-from tasks.parameters import Setting, batch_size, integer, number, strings, switch
+from tasks.hardware_parameters import HardwareParameters
+from tasks.parameters import Setting, integer, strings, switch
 from tasks.prepare_prompts import PreparePrompts
 from tasks.stage import Stage, target
 
@@ -50,12 +51,10 @@ class PublishParameters:
     )
 
 
-class Publishing(PublishParameters, Stage):
+class Publishing(PublishParameters, HardwareParameters, Stage):
     """What the two ways of publishing have in common."""
 
     publish_to = Setting(description="Dataset repo to write, as OWNER/NAME.")
-    batch_size = batch_size(default=None, significant=False, description="Rows in one forward pass; default: auto.")
-    checkpoint_seconds = number(default=60.0, significant=False, description="Commit finished rows this often.")
 
     @property
     def where(self) -> Target:

@@ -13,8 +13,9 @@ from promptmill.files import read_json
 from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import CheckAuth
 from tasks.download_model import DownloadModel
+from tasks.hardware_parameters import HardwareParameters
 from tasks.open_run import OpenRun
-from tasks.parameters import Setting, batch_size, number, switch
+from tasks.parameters import Setting, switch
 from tasks.prepare_prompts import PreparePrompts
 from tasks.publish_dataset import PublishDataset, PublishParameters
 from tasks.run_parameters import RunParameters
@@ -23,15 +24,9 @@ from tasks.stage import PromptmillTask, Stage
 logger = logging.getLogger("promptmill")
 
 
-class BuildDataset(PublishParameters, RunParameters, PromptmillTask):
+class BuildDataset(PublishParameters, HardwareParameters, RunParameters, PromptmillTask):
     """The whole chain; started again after any kind of end, it does only what is missing."""
 
-    batch_size = batch_size(
-        default=None, significant=False, description="Rows in one forward pass, or auto. Default: auto."
-    )
-    checkpoint_seconds = number(
-        default=60.0, significant=False, description="Commit finished rows this often. Default: 60."
-    )
     publish_to = Setting(
         default=None, significant=False, description="Dataset repo to publish to, as OWNER/NAME. Default: none."
     )

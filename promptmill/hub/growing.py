@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from promptmill.assemble import DatasetFile, _complete_rows, _joined, _write_shard
+from promptmill.assemble import DatasetFile, complete_rows, joined_rows, write_shard
 from promptmill.card import CardOptions
 from promptmill.errors import HubUnavailable
 from promptmill.files import read_json, write_json
@@ -53,11 +53,11 @@ def _laid_out(run: RunFolder, shards: int) -> tuple[dict[str, DatasetFile], Shar
     files: dict[str, DatasetFile] = {}
     counts = ShardCounts()
     for shard in range(shards):
-        rows = _complete_rows(run, manifest, shard)
+        rows = complete_rows(run, manifest, shard)
         if rows is None:
             continue  # Damaged meanwhile; it is made again before the dataset is complete.
         name = f"data/train-{shard:05d}-of-{len(manifest.shards):05d}.parquet"
-        files[name] = _write_shard(run.dataset / name, _joined(run, manifest, shard, rows))
+        files[name] = write_shard(run.dataset / name, joined_rows(run, manifest, shard, rows))
         counts += ShardCounts.of(rows)
     return files, counts
 

@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from promptmill.errors import ConfigurationError, InvalidRows, NotFound
 from promptmill.hub.errors import hub_errors
+from promptmill.hub.patience import CHECKING
+from promptmill.hub.session import patient
 from promptmill.prompts.batches import BATCH_ROWS, Batch, of_table
 from promptmill.prompts.problems import listed
 from promptmill.prompts.source import HubSource
@@ -25,7 +27,7 @@ def dataset_commit(source: HubSource) -> str:
     from huggingface_hub import HfApi
 
     try:
-        with hub_errors(source.repo, "dataset"):
+        with patient(CHECKING), hub_errors(source.repo, "dataset"):
             commit = HfApi().dataset_info(source.repo).sha
     except NotFound as error:
         raise NotFound(f"There is no file {source.typed}, and no dataset of that name on the Hub. {error}") from error

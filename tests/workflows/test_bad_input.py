@@ -42,6 +42,8 @@ def folder(tmp_path: Path) -> Path:
         (["--top-k", "many"], CONFIGURATION, ["--top-k", "many", "whole number"]),
         (["--batch-size", "0"], CONFIGURATION, ["--batch-size", "auto"]),
         (["--stop", "[1]"], CONFIGURATION, ["--stop", "JSON list"]),
+        (["--max-memory", "lots"], CONFIGURATION, ["--max-memory", "lots"]),
+        (["--offload", "moon"], CONFIGURATION, ["--offload", "none, cpu, disk"]),
         (["--name", "../up"], CONFIGURATION, ["--name", "'../up'"]),
         (["--data-dir", "file"], STORAGE, ["--data-dir"]),
         (["--publish-to", "me/mine"], 77, ["hf auth login"]),
@@ -110,7 +112,8 @@ def test_help_explains_every_option() -> None:
     options = (
         "model revision prompts prompt-column template system-prompt limit samples-per-prompt max-new-tokens "
         "temperature top-p top-k seed stop dtype quantization engine batch-size checkpoint-seconds data-dir name "
-        "publish-to private"
+        "min-p repetition-penalty device-map max-memory gpus-per-copy offload publish-to private overwrite license "
+        "pretty-name tags publish-timeout publish-every auth-max-age allow-pickle"
     )
     for option in options.split():
         assert f"  --{option}" in said, option
