@@ -10,6 +10,8 @@
     ├── AccessDenied            77  the Hub says no: token, gated model, repo of somebody else
     └── ConfigurationError      78  a setting that is wrong, or another than the run's
 
+Slurm adds `SlurmUnavailable` (69), `SlurmRefused` (78), `CrashLoop` and `Unfinished` (70).
+
 The numbers are those of sysexits(3), so that a batch script can tell them apart.
 """
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from promptmill.engine.contract import Engine, Message, Request
+from promptmill.engine.contract import Engine, Message, Request, ShouldStop
 from promptmill.errors import EngineError
 from promptmill.prompts import PreparedPrompt
 from promptmill.rows import Row
@@ -73,6 +73,30 @@ class _Committer:
         self._last = time.monotonic()
 
 
+class _Pace:
+    """How long a row takes: the tokens of the rows so far, times the seconds of a forward pass."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._passes = 0
+        self._rows = 0
+        self._tokens = 0
+
+    def forward_pass(self) -> None:
+        self._passes += 1
+
+    def finished(self, row: Row) -> None:
+        self._rows += 1
+        self._tokens += row.completion_tokens
+
+    @property
+    def row_seconds(self) -> float:
+        """Seconds from a row's first token to its last, on average; 0 while nothing is known."""
+        if not self._rows or not self._passes:
+            return 0.0
+        return self._tokens / self._rows * (time.monotonic() - self._start) / self._passes
+
+
 def missing_requests(store: ShardStore, requests: Iterator[Request]) -> dict[int, Request]:
     """The requests of a shard whose rows are not committed yet, by position."""
     done = set(store.read()["position"].to_pylist())
@@ -85,43 +109,52 @@ def fill_shard(
     engine: Engine,
     *,
     checkpoint_seconds: float,
-    should_stop: Callable[[], bool],
+    should_stop: ShouldStop,
     on_row: OnRow,
+    time_for: Callable[[float], bool] = lambda seconds: True,
 ) -> bool:
     """Generate the missing rows of a shard; True once it is complete, False if told to stop before.
 
     Rows are committed every `checkpoint_seconds`, at the end, and when told to stop or when the
     engine fails: an error loses nothing that had finished. Requests leave `missing` as they finish.
 
+    Args:
+        time_for: whether a row that takes so many seconds can still be finished; if not, none is begun.
+
     Raises:
         EngineError: nothing more can be generated.
         StorageError: rows cannot be committed.
     """
-    committer = _Committer(store, checkpoint_seconds)
+    committer, pace = _Committer(store, checkpoint_seconds), _Pace()
 
     def stop_now() -> bool:
         # Asked between forward passes: the one moment that comes regularly even if no row finishes.
         committer.commit_if_due()
+        pace.forward_pass()
         return should_stop()
 
+    def may_begin() -> bool:
+        return time_for(pace.row_seconds)
+
     try:
-        for completion in engine.generate(list(missing.values()), stop_now):
+        for completion in engine.generate(list(missing.values()), stop_now, may_begin):
             row = Row.of(missing.pop(completion.position), completion)
             committer.add(row)
+            pace.finished(row)
             on_row(row)
             committer.commit_if_due()
     finally:
         committer.commit()
     if missing:
-        _require_told_to_stop(store.shard, missing, should_stop)
+        if not should_stop() and may_begin():
+            raise _forgotten(store.shard, missing)
         return False
     store.complete()
     return True
 
 
-def _require_told_to_stop(shard: int, missing: dict[int, Request], should_stop: Callable[[], bool]) -> None:
-    if not should_stop():
-        raise EngineError(
-            f"The engine ended without {len(missing)} rows of shard {shard}, which is a mistake in it. "
-            "What it did finish is committed."
-        )
+def _forgotten(shard: int, missing: dict[int, Request]) -> EngineError:
+    return EngineError(
+        f"The engine ended without {len(missing)} rows of shard {shard}, which is a mistake in it. "
+        "What it did finish is committed."
+    )

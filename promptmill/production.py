@@ -59,6 +59,7 @@ def produce_shard(
             checkpoint_seconds=checkpoint_seconds,
             should_stop=lambda: stop.requested,
             on_row=progress.add,
+            time_for=stop.time_for,
         )
 
 

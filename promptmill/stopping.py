@@ -50,6 +50,10 @@ class StopRequest:
         """Whether the process was told to stop."""
         return self._signal is not None
 
+    def time_for(self, seconds: float) -> bool:
+        """Whether work of so many seconds can still be begun; without a walltime, always."""
+        return True
+
     @contextmanager
     def draining(self) -> Iterator[None]:
         """Inside the block a signal sets `requested`; the block has to look at it and come to an end."""

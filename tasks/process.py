@@ -70,7 +70,8 @@ def ending_on_error() -> Iterator[None]:
 def leave(error: PromptmillError) -> NoReturn:
     """Say what was wrong and end the process with the error's exit code."""
     prepare_process()
-    logger.error("%s", error, exc_info=error if logger.isEnabledFor(logging.DEBUG) else None)
+    level = logging.WARNING if isinstance(error, Interrupted) else logging.ERROR
+    logger.log(level, "%s", error, exc_info=error if logger.isEnabledFor(logging.DEBUG) else None)
     raise Exit(error.exit_code) from None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from promptmill.engine.contract import Completion, Request, ShouldStop
+from promptmill.engine.contract import Completion, MayBegin, Request, ShouldStop, always
 from promptmill.files import write_json
 from promptmill.model import PinnedModel
 from promptmill.run import Identity, RunFolder, fix_identity, open_run
@@ -28,10 +28,12 @@ class StubEngine:
         self.fail_after = fail_after
         self.generated: list[int] = []
 
-    def generate(self, requests: Iterable[Request], should_stop: ShouldStop) -> Iterator[Completion]:
+    def generate(
+        self, requests: Iterable[Request], should_stop: ShouldStop, may_begin: MayBegin = always
+    ) -> Iterator[Completion]:
         """One completion a request, until told to stop."""
         for request in reversed(list(requests)):
-            if should_stop():
+            if should_stop() or not may_begin():
                 return
             if self.fail_after is not None and len(self.generated) >= self.fail_after:
                 raise RuntimeError("the stub engine fails as it was told to")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from promptmill.engine.contract import Completion, Request, ShouldStop
+from promptmill.engine.contract import Completion, MayBegin, Request, ShouldStop
 from promptmill.errors import EngineError
 from promptmill.generate import PromptForm, fill_shard, missing_requests
 from promptmill.prompts import PreparedPrompt
@@ -77,7 +77,9 @@ def test_rows_are_committed_between_forward_passes_when_a_checkpoint_is_due(tmp_
     class Patient:
         """Looks at the disk between two rows."""
 
-        def generate(self, requests: list[Request], should_stop: ShouldStop) -> Iterator[Completion]:
+        def generate(
+            self, requests: list[Request], should_stop: ShouldStop, may_begin: MayBegin
+        ) -> Iterator[Completion]:
             for number, request in enumerate(requests):
                 should_stop()
                 assert store(tmp_path).read().num_rows == number
@@ -92,7 +94,9 @@ def test_an_engine_that_forgets_rows_is_an_error(tmp_path: Path) -> None:
     class Forgetful:
         """Ends early without being told to."""
 
-        def generate(self, requests: list[Request], should_stop: ShouldStop) -> Iterator[Completion]:
+        def generate(
+            self, requests: list[Request], should_stop: ShouldStop, may_begin: MayBegin
+        ) -> Iterator[Completion]:
             yield completion_of(requests[0])
 
     with pytest.raises(EngineError, match="without 5 rows"):
@@ -123,3 +127,20 @@ def test_a_system_message_of_the_row_wins() -> None:
     own = ({"role": "system", "content": "Mine."}, {"role": "user", "content": "Hi."})
     (request,) = form(chat=True, system_prompt="Be brief.").requests(iter([PreparedPrompt("0", None, own)]))
     assert request.messages == own
+
+
+def test_no_row_is_begun_that_the_time_does_not_allow(tmp_path: Path) -> None:
+    """Near a walltime what finished is committed, and the shard is not complete."""
+    target, asked = store(tmp_path), []
+
+    def time_for(seconds: float) -> bool:
+        asked.append(seconds)
+        return len(asked) <= 2
+
+    missing = missing_requests(target, form().requests(prompts()))
+    engine = StubEngine(seconds=0.01)
+    options = {"checkpoint_seconds": 60, "should_stop": lambda: False, "on_row": lambda row: None}
+    assert not fill_shard(target, missing, engine, time_for=time_for, **options)  # type: ignore[arg-type]
+    assert target.read().num_rows == 2
+    assert asked[0] == 0
+    assert asked[1] >= 0.01

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -41,10 +43,13 @@ def dataset_info(files: Sequence[Path]) -> dict[str, Any] | None:
 
 def lengths(files: Sequence[Path]) -> str:
     """How long prompts and completions are, in tokens; rows that could not be generated are left out."""
-    columns = ["finish_reason", "prompt_tokens", "completion_tokens"]
-    tables = pa.concat_tables([pq.read_table(file, columns=columns) for file in files])
-    good = tables.filter(pc.not_equal(tables["finish_reason"], "error"))
-    rows = [[name.replace("_", " "), *_quantiles(good[name])] for name in columns[1:]]
+    counted: dict[str, Counter[int]] = {"prompt_tokens": Counter(), "completion_tokens": Counter()}
+    for file in files:
+        for batch in pq.ParquetFile(file).iter_batches(columns=["finish_reason", *counted]):
+            good = batch.filter(pc.not_equal(batch["finish_reason"], "error"))
+            for name, counts in counted.items():
+                counts.update({entry["values"]: entry["counts"] for entry in pc.value_counts(good[name]).to_pylist()})
+    rows = [[name.replace("_", " "), *_quantiles(counts)] for name, counts in counted.items()]
     return table(["", *_QUANTILES], rows)
 
 
@@ -54,11 +59,13 @@ def samples(files: Sequence[Path]) -> str:
     return "\n\n".join(_sample(row) for row in (first.to_pylist() if first is not None else []))
 
 
-def _quantiles(column: pa.ChunkedArray) -> list[str]:
-    if not len(column):
+def _quantiles(counts: Counter[int]) -> list[str]:
+    """From how often each length comes: memory for the lengths there are, not for the rows."""
+    if not counts:
         return ["–"] * len(_QUANTILES)
-    found = pc.quantile(column, q=list(_QUANTILES.values()), interpolation="nearest")
-    return [f"{value:,}" for value in found.to_pylist()]
+    lengths = sorted(counts)
+    ends = list(accumulate(counts[length] for length in lengths))
+    return [f"{lengths[bisect_right(ends, int(share * (ends[-1] - 1)))]:,}" for share in _QUANTILES.values()]
 
 
 def _sample(row: dict[str, Any]) -> str:

@@ -9,6 +9,12 @@ from typing import Literal, Protocol
 Message = dict[str, str]
 FinishReason = Literal["stop", "length", "error"]
 ShouldStop = Callable[[], bool]
+MayBegin = Callable[[], bool]
+
+
+def always() -> bool:
+    """Yes."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,17 @@ class Completion:
 class Engine(Protocol):
     """A loaded model, or a server that has one."""
 
-    def generate(self, requests: Iterable[Request], should_stop: ShouldStop) -> Iterator[Completion]:
+    def generate(
+        self, requests: Iterable[Request], should_stop: ShouldStop, may_begin: MayBegin = always
+    ) -> Iterator[Completion]:
         """Yield one completion a request, in any order, as they finish.
 
         `should_stop` is asked between forward passes; once it is true no more work is begun,
         what has finished is yielded, and the iterator ends. A row that can't be generated is
         yielded as an `error` completion and disturbs no other.
+
+        `may_begin` is asked before rows are taken in. While it is false none is begun and those
+        under way go on; once none is under way the iterator ends.
 
         Raises:
             EngineError: nothing more can be generated at all.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
-from promptmill.engine.contract import Completion, Request, ShouldStop
+from promptmill.engine.contract import Completion, MayBegin, Request, ShouldStop, always
 from promptmill.engine.decoder import Decoder
 from promptmill.engine.encoding import Encoder, Window
 from promptmill.engine.failures import Failures
@@ -40,15 +40,22 @@ class Loop:
         self._queue: deque[Row] = deque()
         self._live: list[Row] = []
         self._done: list[Completion] = []
+        self._begins = True
 
-    def run(self, requests: Iterable[Request], should_stop: ShouldStop) -> Iterator[Completion]:
+    def run(
+        self, requests: Iterable[Request], should_stop: ShouldStop, may_begin: MayBegin = always
+    ) -> Iterator[Completion]:
         """Yield each completion as soon as it is there."""
         windows = self._encoder.windows(requests)
         try:
             while not should_stop() and self._has_work(windows):
-                if self._live or self._queue:
+                self._begins = may_begin()
+                if self._live or (self._queue and self._begins):
                     self._turn()
+                elif self._queue:
+                    break
                 yield from self._hand_over()
+            yield from self._hand_over()
         finally:
             self._live.clear()
             self._decoder.clear()
@@ -89,7 +96,7 @@ class Loop:
     def _admit(self) -> None:
         """Move rows from the queue into the batch, as many as the policy allows."""
         new: list[Row] = []
-        while self._queue and self._joins(new, self._queue[0]):
+        while self._begins and self._queue and self._joins(new, self._queue[0]):
             new.append(self._queue.popleft())
         if not self._policy.worth_while(len(self._live), new, more=bool(self._queue)):
             self._queue.extendleft(reversed(new))

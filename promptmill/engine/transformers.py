@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from promptmill.engine.contract import Completion, Request, ShouldStop
+from promptmill.engine.contract import Completion, MayBegin, Request, ShouldStop, always
 from promptmill.errors import ConfigurationError, EngineError
 from promptmill.sampling import SamplingParameters
 
@@ -59,7 +59,9 @@ class TransformersEngine:
         self._way = way
         self._ready: tuple[Decoder, Policy] | None = None
 
-    def generate(self, requests: Iterable[Request], should_stop: ShouldStop) -> Iterator[Completion]:
+    def generate(
+        self, requests: Iterable[Request], should_stop: ShouldStop, may_begin: MayBegin = always
+    ) -> Iterator[Completion]:
         """Yield one completion a request, longest prompts first; see `Engine.generate`."""
         from promptmill.engine.encoding import Encoder
         from promptmill.engine.finish import Finish
@@ -74,7 +76,7 @@ class TransformersEngine:
         encoder = Encoder(self._tokenizer, context=context, max_new_tokens=self._sampling.max_new_tokens)
         loop = Loop(decoder, Sampler(self._sampling), finish, encoder, policy)
         with packed_linears(self._model):
-            yield from loop.run(requests, should_stop)
+            yield from loop.run(requests, should_stop, may_begin)
 
     def _prepare(self) -> tuple[Decoder, Policy]:
         """Choose the way and the size of batches, once: it takes a few small forward passes."""

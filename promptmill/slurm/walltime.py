@@ -91,6 +91,10 @@ class TimedStop(StopRequest):
         """Whether a signal said so."""
         return self._told.requested
 
+    def time_for(self, seconds: float) -> bool:
+        """Whether a row of so many seconds can be finished before the walltime."""
+        return self._walltime.left() > seconds
+
     @contextmanager
     def draining(self) -> Iterator[None]:
         """As the stop request that hears the signals."""
