@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 LOG_SECONDS = 30
 FILE_SECONDS = 5
+_greeted: set[Path] = set()
+"""Files of runs that this process has begun to fill: the shards after the first need no greeting."""
 
 
 class Progress:
@@ -56,8 +58,9 @@ class Progress:
         return self._tokens / max(self._clock() - self._start, 1e-9)
 
     def __enter__(self) -> Progress:
-        if self._before:
+        if self._before and self._file not in _greeted:
             logger.info("Going on: %d of %d rows were already done.", self._before, self._total)
+        _greeted.add(self._file)
         # Children of `--workers N` share one terminal: bars would overwrite each other.
         if sys.stderr.isatty() and multiprocessing.parent_process() is None:
             self._bar = _bar()

@@ -6,6 +6,7 @@ import luigi
 
 from promptmill.errors import Interrupted
 from promptmill.production import produce_shard, shard_is_complete
+from promptmill.slurm.walltime import stop_in_time
 from promptmill.stopping import stop_request
 from tasks.hardware_parameters import HardwareParameters
 from tasks.parameters import integer
@@ -32,14 +33,15 @@ class GenerateShard(HardwareParameters, Stage):
 
     def run(self) -> None:
         """Generate until done or told to stop."""
-        done = produce_shard(
-            self.folder,
-            self.shard,
-            batch_size=self.batch_size,
-            checkpoint_seconds=self.checkpoint_seconds,
-            processes=luigi.interface.core().workers,
-            stop=stop_request,
-        )
+        with stop_in_time(stop_request) as stop:
+            done = produce_shard(
+                self.folder,
+                self.shard,
+                batch_size=self.batch_size,
+                checkpoint_seconds=self.checkpoint_seconds,
+                processes=luigi.interface.core().workers,
+                stop=stop,
+            )
         if not done:
             raise Interrupted(
                 "Stopped as told; the finished rows are committed. Start the same command again to go on."

@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from types import FrameType
 from typing import Any
 
 from promptmill.slurm.commands import jobs
+from promptmill.slurm.environment import here
 from promptmill.slurm.errors import SlurmRefused, SlurmUnavailable
 from promptmill.stopping import StopRequest
 
@@ -115,3 +117,20 @@ class TimedStop(StopRequest):
             yield
         finally:
             signal.signal(signal.SIGUSR2, before)
+
+
+@contextmanager
+def stop_in_time(told: StopRequest) -> Iterator[StopRequest]:
+    """The stop request to look at in this process: inside a Slurm job, one that uses its walltime to the end."""
+    place = here()
+    if place is None:
+        yield told
+        return
+    timed = TimedStop(told, _own_walltime(place.job))
+    with timed.hearing_user_signal():
+        yield timed
+
+
+@lru_cache(maxsize=1)
+def _own_walltime(job: str) -> Walltime:
+    return walltime_of(job)

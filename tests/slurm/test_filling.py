@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ from promptmill.slurm.options import SlurmOptions
 from promptmill.slurm.record import read_record
 from promptmill.slurm.shards import missing_shards
 from promptmill.slurm.submission import Plan, Submission, prepare
-from promptmill.slurm.walltime import TimedStop, Walltime, signal_seconds
+from promptmill.slurm.walltime import TimedStop, Walltime, signal_seconds, stop_in_time
 from promptmill.status import read_status
 from promptmill.stopping import StopRequest
 from tests.fakes import StubEngine
@@ -270,3 +271,20 @@ def write_submission(run: RunFolder, submission: Submission) -> None:
     from dataclasses import asdict
 
     write_json(SlurmFolder.of(run).submission, asdict(submission))
+
+
+def test_a_row_is_begun_only_if_the_walltime_allows_it() -> None:
+    """Half a minute of work is left: time for a row of ten seconds, and none for one of a minute."""
+    stop = TimedStop(StopRequest(), Walltime(end=time.time() + 45 + 30, limit=3600))
+    assert not stop.requested
+    assert stop.time_for(10)
+    assert not stop.time_for(60)
+
+
+def test_outside_of_slurm_a_signal_alone_says_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One job inside Slurm knows its walltime; on a laptop there is none, and nothing is asked."""
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
+    told = StopRequest()
+    with stop_in_time(told) as stop:
+        assert stop is told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -79,31 +80,48 @@ def test_an_unknown_option_is_named(folder: Path) -> None:
     assert "--temprature" in outcome.said
 
 
-def test_a_full_disk_loses_nothing(tmp_path: Path, tiny_gpt2: Path) -> None:
-    """On a file system of a few kilobytes the run stops with a sentence, and goes on once there is room."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of 88 kB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=88k", "tmpfs", str(path)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a file system can be mounted by root only: {mounted.stderr.strip()}")
+    yield path
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def _remount(disk: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, tiny_gpt2: Path, disk: Path) -> None:
+    """The run stops with a sentence, and goes on once there is room, with every chunk as it was."""
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("".join(f"prompt number {number}\n" for number in range(300)))
     options = ("--model", tiny_gpt2, "--prompts", prompts, "--data-dir", "disk", "--max-new-tokens", 60, "--name", "a")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=88k", "tmpfs", str(disk)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"a file system can be mounted by root only: {mounted.stderr.strip()}")
-    try:
-        options = (*options, "--checkpoint-seconds", 0.1)
-        full = build_dataset(*options, cwd=tmp_path)
-        assert full.code == STORAGE, full.said
-        assert "no space left" in full.said
-        assert "Traceback" not in full.said
-        kept = sorted(disk.rglob("chunk-*.parquet"))
-        before = {path: path.read_bytes() for path in kept}
-        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
-        assert build_dataset(*options, cwd=tmp_path).code == 0
-        assert {path: path.read_bytes() for path in kept} == before
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
+    options = (*options, "--checkpoint-seconds", 0.1)
+    full = build_dataset(*options, cwd=tmp_path)
+    assert full.code == STORAGE, full.said
+    assert "no space left" in full.said
+    assert "Traceback" not in full.said
+    kept = {path: path.read_bytes() for path in disk.rglob("chunk-*.parquet")}
+    _remount(disk, "size=8m")
+    assert build_dataset(*options, cwd=tmp_path).code == 0
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_a_data_folder_that_cannot_be_written_is_named(folder: Path, tiny_gpt2: Path, disk: Path) -> None:
+    """Read-only: the path, the reason and the option, before anything is loaded."""
+    _remount(disk, "ro")
+    outcome = build_dataset("--model", tiny_gpt2, "--prompts", "good.jsonl", "--data-dir", "disk", cwd=folder)
+    assert outcome.code == STORAGE, outcome.said
+    assert "disk" in outcome.said
+    assert "read-only" in outcome.said
+    assert "--data-dir" in outcome.said
+    assert "Traceback" not in outcome.said
 
 
 def test_help_explains_every_option() -> None:
