@@ -151,7 +151,7 @@ def _assemble(run, folder: Path) -> None:  # type: ignore[no-untyped-def]
 class _Stub:
     """Answers at once."""
 
-    def generate(self, requests: Iterable, should_stop) -> Iterator:  # type: ignore[no-untyped-def,type-arg]
+    def generate(self, requests: Iterable, should_stop, may_begin) -> Iterator:  # type: ignore[no-untyped-def,type-arg]
         from promptmill.engine.contract import Completion
 
         for request in requests:
