@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -47,6 +47,15 @@ class DatasetManifest:
         return all(_size(folder / name) == file.bytes for name, file in self.files.items())
 
 
+@dataclass
+class LaidOut:
+    """Parquet files of some shards, what they count, and the shards that are not complete or turned out damaged."""
+
+    files: dict[str, DatasetFile]
+    counts: ShardCounts
+    damaged: list[int]
+
+
 def assemble(run: RunFolder) -> list[int]:
     """Write the dataset of a run whose shards are complete; returns the shards that turned out damaged.
 
@@ -57,20 +66,24 @@ def assemble(run: RunFolder) -> list[int]:
         StorageError: the disk is full, or the run's own files are damaged.
     """
     manifest = recorded_manifest(run)
-    files: dict[str, DatasetFile] = {}
-    damaged: list[int] = []
-    counts = ShardCounts()
-    for shard in range(len(manifest.shards)):
-        table = complete_rows(run, manifest, shard)
-        if table is None:
-            damaged.append(shard)
+    laid_out = lay_out(run, manifest, range(len(manifest.shards)))
+    if not laid_out.damaged:
+        _finish(run, manifest, laid_out.files, laid_out.counts)
+    return laid_out.damaged
+
+
+def lay_out(run: RunFolder, manifest: PromptsManifest, shards: Iterable[int]) -> LaidOut:
+    """Write the Parquet files of these shards, in the very bytes that the complete dataset has."""
+    laid_out = LaidOut({}, ShardCounts(), [])
+    for shard in shards:
+        rows = _complete_rows(run, manifest, shard)
+        if rows is None:
+            laid_out.damaged.append(shard)
             continue
         name = f"data/train-{shard:05d}-of-{len(manifest.shards):05d}.parquet"
-        files[name] = write_shard(run.dataset / name, joined_rows(run, manifest, shard, table))
-        counts += ShardCounts.of(table)
-    if not damaged:
-        _finish(run, manifest, files, counts)
-    return damaged
+        laid_out.files[name] = _write_shard(run.dataset / name, _joined_rows(run, manifest, shard, rows))
+        laid_out.counts += ShardCounts.of(rows)
+    return laid_out
 
 
 def recorded_dataset(run: RunFolder) -> DatasetManifest | None:
@@ -83,14 +96,14 @@ def recorded_dataset(run: RunFolder) -> DatasetManifest | None:
     return manifest if manifest.is_on_disk(run.dataset) else None
 
 
-def complete_rows(run: RunFolder, manifest: PromptsManifest, shard: int) -> pa.Table | None:
+def _complete_rows(run: RunFolder, manifest: PromptsManifest, shard: int) -> pa.Table | None:
     """The rows of a shard by position; None if it is not complete, or turned out damaged and was set aside."""
     store = shard_store(run, manifest, shard)
     complete = store.manifest()
     return None if complete is None else store.read_complete(complete)
 
 
-def joined_rows(run: RunFolder, manifest: PromptsManifest, shard: int, rows: pa.Table) -> pa.Table:
+def _joined_rows(run: RunFolder, manifest: PromptsManifest, shard: int, rows: pa.Table) -> pa.Table:
     """Prompt, response and the user's columns of one shard, in prompt order."""
     start, stop = manifest.shards[shard]
     samples = manifest.samples
@@ -122,7 +135,7 @@ def _repeated(value: str, rows: int) -> pa.Array:
     return pa.repeat(pa.scalar(value), rows)
 
 
-def write_shard(path: Path, table: pa.Table) -> DatasetFile:
+def _write_shard(path: Path, table: pa.Table) -> DatasetFile:
     """Write one Parquet file of the dataset."""
     with atomic_write(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP)

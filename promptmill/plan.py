@@ -9,7 +9,7 @@ from promptmill.errors import StorageError
 from promptmill.files import read_json, sha256_of, write_json
 from promptmill.prompts import PreparedPrompts
 from promptmill.run import RunFolder, recorded_identity
-from promptmill.shard import ShardStore
+from promptmill.shard import ShardManifest, ShardStore
 
 # Luigi's scheduler is quadratic in the number of tasks: 300 take 3 s, 4,000 take 180 s.
 MAX_SHARDS = 256
@@ -88,3 +88,17 @@ def shard_store(run: RunFolder, manifest: PromptsManifest, shard: int) -> ShardS
     """The store of one shard of a run whose identity is fixed."""
     fingerprint = recorded_identity(run).fingerprint
     return ShardStore(run.shards, shard, fingerprint=fingerprint, rows=manifest.shard_rows(shard))
+
+
+def complete_shards(run: RunFolder, manifest: PromptsManifest) -> dict[int, ShardManifest]:
+    """The manifests of the shards that are complete, by number."""
+    if not run.identity.exists():
+        return {}
+    fingerprint = recorded_identity(run).fingerprint
+    found = {}
+    for shard in range(len(manifest.shards)):
+        store = ShardStore(run.shards, shard, fingerprint=fingerprint, rows=manifest.shard_rows(shard))
+        complete = store.manifest()
+        if complete is not None:
+            found[shard] = complete
+    return found

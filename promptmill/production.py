@@ -7,7 +7,7 @@ from promptmill.errors import ConfigurationError
 from promptmill.generate import PromptForm, fill_shard, missing_requests
 from promptmill.hardware import available_cores, detect_hardware
 from promptmill.placement import load_placed, require_placement
-from promptmill.plan import PromptsManifest, recorded_manifest, shard_store
+from promptmill.plan import PromptsManifest, complete_shards, recorded_manifest, shard_store
 from promptmill.progress import Progress, writer_name
 from promptmill.prompts import read_prepared
 from promptmill.run import Identity, RunFolder, recorded_identity
@@ -70,10 +70,8 @@ def _form(run: RunFolder, identity: Identity, samples: int) -> PromptForm:
 
 
 def _progress(run: RunFolder, manifest: PromptsManifest, shard: int, missing: int) -> Progress:
-    others = (
-        shard_store(run, manifest, number).manifest() for number in range(len(manifest.shards)) if number != shard
-    )
-    done = sum(complete.counts.rows for complete in others if complete) + manifest.shard_rows(shard) - missing
+    others = sum(other.counts.rows for other in complete_shards(run, manifest).values() if other.shard != shard)
+    done = others + manifest.shard_rows(shard) - missing
     label = f"shard {shard + 1} of {len(manifest.shards)}"
     return Progress(run.progress / f"{writer_name()}.json", label, total=manifest.rows, done=done)
 

@@ -101,7 +101,7 @@ class Progress:
         if not self._rows or not left:
             return rate
         # From the start of this process: rows finish in bursts, so their latest pace says little.
-        return f"{rate}, about {_duration((self._clock() - self._start) / self._rows * left)} left"
+        return f"{rate}, about {duration((self._clock() - self._start) / self._rows * left)} left"
 
     def _write(self) -> None:
         write_json(
@@ -136,7 +136,8 @@ def _bar() -> Bar:
     return Bar(*columns, console=Console(stderr=True))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time for people, in the unit that fits."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:

@@ -39,7 +39,7 @@ class PlacementParameters:
         )
 
 
-class HardwareParameters(PlacementParameters):
+class FillingParameters:
     """How a shard is filled."""
 
     batch_size = batch_size(
@@ -48,3 +48,7 @@ class HardwareParameters(PlacementParameters):
     checkpoint_seconds = number(
         default=60.0, significant=False, description="Commit finished rows this often. Default: 60."
     )
+
+
+class HardwareParameters(PlacementParameters, FillingParameters):
+    """Where the model goes, and how shards are filled with it."""

@@ -18,8 +18,9 @@ from promptmill.slurm.submission import Plan, Submission, live_jobs, prepare, re
 from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import CheckAuth
 from tasks.download_model import DownloadModel
+from tasks.hardware_parameters import FillingParameters
 from tasks.open_run import OpenRun
-from tasks.parameters import Setting, batch_size, number, switch
+from tasks.parameters import Setting, switch
 from tasks.prepare_prompts import PreparePrompts
 from tasks.publish_dataset import PublishDataset, PublishParameters
 from tasks.run_parameters import RunParameters
@@ -29,15 +30,9 @@ from tasks.submit_parameters import SlurmParameters
 logger = logging.getLogger("promptmill")
 
 
-class SubmitDataset(PublishParameters, RunParameters, SlurmParameters, PromptmillTask):
+class SubmitDataset(PublishParameters, FillingParameters, RunParameters, SlurmParameters, PromptmillTask):
     """Does what needs the internet, submits an array and the job after it, and returns."""
 
-    batch_size = batch_size(
-        default=None, significant=False, description="Rows in one forward pass, or auto. Default: auto."
-    )
-    checkpoint_seconds = number(
-        default=60.0, significant=False, description="Commit finished rows this often. Default: 60."
-    )
     publish_to = Setting(
         default=None, significant=False, description="Dataset repo to publish to, as OWNER/NAME. Default: none."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from promptmill.assemble import DatasetFile, complete_rows, joined_rows, write_shard
+from promptmill.assemble import lay_out
 from promptmill.card import CardOptions
 from promptmill.errors import HubUnavailable
 from promptmill.files import read_json, write_json
@@ -14,7 +14,6 @@ from promptmill.hub.publication import publication
 from promptmill.hub.publish import Target, publish
 from promptmill.plan import recorded_manifest
 from promptmill.run import RunFolder
-from promptmill.shard import ShardCounts
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +26,13 @@ def publish_growing(run: RunFolder, shards: int, target: Target, options: CardOp
     Raises:
         AccessDenied, NotFound, ConfigurationError: as `publish`.
     """
-    files, counts = _laid_out(run, shards)
+    # One that was damaged meanwhile is left out: it is made again before the dataset is complete.
+    laid_out = lay_out(run, recorded_manifest(run), range(shards))
     commit = None
     try:
-        wanted = publication(run, files, counts, options)
+        wanted = publication(run, laid_out.files, laid_out.counts, options)
         published = publish(
-            wanted, target, message=f"promptmill: {run.path.name}, {len(files)} files", patience=patience
+            wanted, target, message=f"promptmill: {run.path.name}, {len(laid_out.files)} files", patience=patience
         )
         commit = published.commit
         logger.info("Published %d shards so far at %s.", shards, published.url)
@@ -45,21 +45,6 @@ def is_published_so_far(run: RunFolder, shards: int, repo: str) -> bool:
     """Whether at least the first `shards` shards were published, or tried to be."""
     value = read_json(_record(run))
     return value is not None and value["repo"] == repo and bool(value["shards"] >= shards)
-
-
-def _laid_out(run: RunFolder, shards: int) -> tuple[dict[str, DatasetFile], ShardCounts]:
-    """The Parquet files of the first shards, in the very bytes that the complete dataset will have."""
-    manifest = recorded_manifest(run)
-    files: dict[str, DatasetFile] = {}
-    counts = ShardCounts()
-    for shard in range(shards):
-        rows = complete_rows(run, manifest, shard)
-        if rows is None:
-            continue  # Damaged meanwhile; it is made again before the dataset is complete.
-        name = f"data/train-{shard:05d}-of-{len(manifest.shards):05d}.parquet"
-        files[name] = write_shard(run.dataset / name, joined_rows(run, manifest, shard, rows))
-        counts += ShardCounts.of(rows)
-    return files, counts
 
 
 def _record(run: RunFolder) -> Path:

@@ -4,23 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from promptmill.plan import PromptsManifest, recorded_manifest
-from promptmill.run import RunFolder, recorded_identity
-from promptmill.shard import ShardManifest, ShardStore
-
-
-def complete_shards(run: RunFolder, manifest: PromptsManifest) -> dict[int, ShardManifest]:
-    """The manifests of the shards that are complete, by number."""
-    if not run.identity.exists():
-        return {}
-    fingerprint = recorded_identity(run).fingerprint
-    found = {}
-    for shard in range(len(manifest.shards)):
-        store = ShardStore(run.shards, shard, fingerprint=fingerprint, rows=manifest.shard_rows(shard))
-        complete = store.manifest()
-        if complete is not None:
-            found[shard] = complete
-    return found
+from promptmill.plan import complete_shards, recorded_manifest
+from promptmill.run import RunFolder
 
 
 def missing_shards(run: RunFolder) -> list[int]:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from promptmill.plan import PromptsManifest
+from promptmill.plan import PromptsManifest, complete_shards
 from promptmill.run import RunFolder
 from promptmill.shard import ShardManifest
-from promptmill.slurm.shards import chunks_of, complete_shards
+from promptmill.slurm.shards import chunks_of
 
 # Reading a footer takes a quarter of a millisecond on a local disk, and several on a busy network.
 MOST_FOOTERS = 500

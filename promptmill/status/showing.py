@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from promptmill.progress import duration
 from promptmill.status.values import ProcessRate, RunStatus
 
 _COLOURS = {"complete": "green", "running": "cyan", "waiting": "yellow", "stopped": "yellow", "ended": "red"}
@@ -96,12 +97,3 @@ def _processes(processes: tuple[ProcessRate, ...]) -> Table:
     if len(processes) > MOST_PROCESSES:
         table.add_row(f"and {len(processes) - MOST_PROCESSES} more", *[""] * 6)
     return table
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that fits."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
