@@ -61,6 +61,7 @@ class Progress:
         if self._before and self._file not in _greeted:
             logger.info("Going on: %d of %d rows were already done.", self._before, self._total)
         _greeted.add(self._file)
+        self._write()  # at once: `promptmill status` should not take a process that has just begun for none
         # Children of `--workers N` share one terminal: bars would overwrite each other.
         if sys.stderr.isatty() and multiprocessing.parent_process() is None:
             self._bar = _bar()

@@ -51,6 +51,9 @@ def test_the_file_tells_others_how_it_goes(tmp_path: Path) -> None:
     """Rows, tokens and rate of this process alone."""
     clock = Clock()
     with Progress(tmp_path / "p.json", "shard 1 of 2", total=8, done=2, clock=clock) as progress:
+        begun = read_json(tmp_path / "p.json")
+        assert begun is not None, "who has just begun is seen too"
+        assert (begun["doing"], begun["rows"]) == ("shard 1 of 2", 0)
         clock.now = 10
         progress.add(row(50))
     found = read_json(tmp_path / "p.json")
