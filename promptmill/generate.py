@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from promptmill.engine.contract import Engine, Message, Request, ShouldStop
 from promptmill.errors import EngineError
+from promptmill.pace import Pace
 from promptmill.prompts import PreparedPrompt
 from promptmill.rows import Row
 from promptmill.sampling import row_seed
@@ -73,30 +74,6 @@ class _Committer:
         self._last = time.monotonic()
 
 
-class _Pace:
-    """How long a row takes: the tokens of the rows so far, times the seconds of a forward pass."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._passes = 0
-        self._rows = 0
-        self._tokens = 0
-
-    def forward_pass(self) -> None:
-        self._passes += 1
-
-    def finished(self, row: Row) -> None:
-        self._rows += 1
-        self._tokens += row.completion_tokens
-
-    @property
-    def row_seconds(self) -> float:
-        """Seconds from a row's first token to its last, on average; 0 while nothing is known."""
-        if not self._rows or not self._passes:
-            return 0.0
-        return self._tokens / self._rows * (time.monotonic() - self._start) / self._passes
-
-
 def missing_requests(store: ShardStore, requests: Iterator[Request]) -> dict[int, Request]:
     """The requests of a shard whose rows are not committed yet, by position."""
     done = set(store.read()["position"].to_pylist())
@@ -112,6 +89,7 @@ def fill_shard(
     should_stop: ShouldStop,
     on_row: OnRow,
     time_for: Callable[[float], bool] = lambda seconds: True,
+    pace: Pace | None = None,
 ) -> bool:
     """Generate the missing rows of a shard; True once it is complete, False if told to stop before.
 
@@ -120,12 +98,13 @@ def fill_shard(
 
     Args:
         time_for: whether a row that takes so many seconds can still be finished; if not, none is begun.
+        pace: how long rows took in the shards before this one; None if this is the first.
 
     Raises:
         EngineError: nothing more can be generated.
         StorageError: rows cannot be committed.
     """
-    committer, pace = _Committer(store, checkpoint_seconds), _Pace()
+    committer, pace = _Committer(store, checkpoint_seconds), pace or Pace()
 
     def stop_now() -> bool:
         # Asked between forward passes: the one moment that comes regularly even if no row finishes.
@@ -137,12 +116,13 @@ def fill_shard(
         return time_for(pace.row_seconds)
 
     try:
-        for completion in engine.generate(list(missing.values()), stop_now, may_begin):
-            row = Row.of(missing.pop(completion.position), completion)
-            committer.add(row)
-            pace.finished(row)
-            on_row(row)
-            committer.commit_if_due()
+        with pace.generating():
+            for completion in engine.generate(list(missing.values()), stop_now, may_begin):
+                row = Row.of(missing.pop(completion.position), completion)
+                committer.add(row)
+                pace.finished(row)
+                on_row(row)
+                committer.commit_if_due()
     finally:
         committer.commit()
     if missing:

@@ -41,10 +41,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Placement:
-    """How the run's model lies on one kind of hardware, and what was measured when it was loaded."""
+    """How the run's model lies on one kind of hardware, and what was measured when it was loaded.
+
+    Attributes:
+        options: what the user said about placement when it was decided.
+    """
 
     decision: Decision
     measured: Measured
+    options: PlacementOptions
 
     @property
     def batch_size(self) -> int:
@@ -60,12 +65,18 @@ class Placement:
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary; `from_json` gives the same placement back."""
-        return {"format": 1, "decision": self.decision.to_json(), "measured": self.measured.to_json()}
+        return {
+            "format": 1,
+            "options": self.options.to_json(),
+            "decision": self.decision.to_json(),
+            "measured": self.measured.to_json(),
+        }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Placement:
         """The placement that `to_json` wrote."""
-        return cls(Decision.from_json(value["decision"]), Measured(**value["measured"]))
+        options = PlacementOptions.from_json(value["options"])
+        return cls(Decision.from_json(value["decision"]), Measured(**value["measured"]), options)
 
 
 def place_model(
@@ -73,14 +84,16 @@ def place_model(
 ) -> Placement:
     """Decide, fix the run's identity, load the model for real once, measure, and write it all down.
 
-    Hardware of a kind that was met before is neither decided on nor measured again.
+    Hardware of a kind that was met before is neither decided on nor measured again, unless the
+    options have changed since.
 
     Raises:
         ConfigurationError: the hardware cannot do the run's dtype, or model and prompts do not fit together.
         EngineError: the model fits nowhere (before anything is loaded), or cannot be loaded.
     """
+    options = options or PlacementOptions()
     known = recorded_placement(run, hardware)
-    if known is not None:
+    if known is not None and known.options == options:
         return known
     pinned = require_model(run)
     checkpoint = inspect_checkpoint(pinned.folder)
@@ -88,7 +101,6 @@ def place_model(
     checkpoint.require_backend()
     template = _chat_template(pinned, checkpoint)
     _require_prompts_fit(run.settings, prompts, pinned.model, chat=template is not None)
-    options = options or PlacementOptions()
     decision = _decided(run, pinned, checkpoint, hardware, options)
     identity = _fixed_identity(run, pinned, prompts, template, decision)
     if (identity.dtype, identity.quantization) != (decision.dtype, decision.quantization):
@@ -96,7 +108,7 @@ def place_model(
         decision = _decided(run, pinned, checkpoint, hardware, options)
     _say(decision)
     loaded = _load(run, pinned, checkpoint, decision)
-    placement = Placement(decision, calibrate(loaded, decision))
+    placement = Placement(decision, calibrate(loaded, decision), options)
     write_json(run.placement(hardware.label), placement.to_json())
     return placement
 

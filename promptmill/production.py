@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+
 from promptmill.engine.contract import Engine
 from promptmill.errors import ConfigurationError
 from promptmill.generate import PromptForm, fill_shard, missing_requests
 from promptmill.hardware import available_cores, detect_hardware
+from promptmill.pace import Pace
 from promptmill.placement import load_placed, require_placement
 from promptmill.plan import PromptsManifest, complete_shards, recorded_manifest, shard_store
 from promptmill.progress import Progress, writer_name
 from promptmill.prompts import read_prepared
 from promptmill.run import Identity, RunFolder, recorded_identity
 from promptmill.stopping import StopRequest
+
+
+@lru_cache(maxsize=1)
+def _pace_of(run: Path) -> Pace:
+    # Of the run that this process fills, and not of each shard: in the last seconds of a walltime a
+    # shard that is begun would know nothing, and begin rows that cannot be finished.
+    return Pace()
 
 
 def shard_is_complete(run: RunFolder, shard: int) -> bool:
@@ -60,6 +71,7 @@ def produce_shard(
             should_stop=lambda: stop.requested,
             on_row=progress.add,
             time_for=stop.time_for,
+            pace=_pace_of(run.path),
         )
 
 

@@ -16,13 +16,14 @@ from promptmill.slurm.submission import filling_of
 from promptmill.slurm.walltime import Walltime, walltime_of
 from promptmill.stopping import stop_request
 from tasks.download_model import DownloadModel
+from tasks.hardware_parameters import PlacementParameters
 from tasks.parameters import integer
 from tasks.place_model import PlaceModel
 from tasks.prepare_prompts import PreparePrompts
 from tasks.stage import Stage, target
 
 
-class FillShards(Stage):
+class FillShards(PlacementParameters, Stage):
     """Fills several shards in one process; on a node of a cluster, or by hand on any machine."""
 
     submission = integer(default=0, description="Which submission's share to begin with. Default: 0, none.")

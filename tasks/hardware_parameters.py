@@ -38,6 +38,21 @@ class PlacementParameters:
             offload=self.offload,
         )
 
+    def check_placement(self) -> None:
+        """Refuse what makes no sense now, and not after the model was fetched.
+
+        Raises:
+            ConfigurationError: says which option it is.
+        """
+        _ = self.placement_options
+
+    @property
+    def placement_arguments(self) -> tuple[str, ...]:
+        """The options that were given, for the command line of another task."""
+        names = ("device_map", "max_memory", "gpus_per_copy", "offload")
+        given = ((name, getattr(self, name)) for name in names)
+        return tuple(f"--{name.replace('_', '-')}={value}" for name, value in given if value is not None)
+
 
 class FillingParameters:
     """How a shard is filled."""

@@ -25,8 +25,9 @@ class PlaceModel(PlacementParameters, Stage):
         return target(self.folder.placement(detect_hardware().label))
 
     def complete(self) -> bool:
-        """Whether the model was placed on hardware of this kind, and the record can be read."""
-        return recorded_placement(self.folder, detect_hardware()) is not None
+        """Whether the model was placed on hardware of this kind, as the options want it."""
+        placement = recorded_placement(self.folder, detect_hardware())
+        return placement is not None and placement.options == self.placement_options
 
     def run(self) -> None:
         """Decide, load, measure, write down."""

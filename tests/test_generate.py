@@ -10,6 +10,7 @@ import pytest
 from promptmill.engine.contract import Completion, MayBegin, Request, ShouldStop
 from promptmill.errors import EngineError
 from promptmill.generate import PromptForm, fill_shard, missing_requests
+from promptmill.pace import Pace
 from promptmill.prompts import PreparedPrompt
 from promptmill.sampling import row_seed
 from promptmill.shard import ShardStore
@@ -144,3 +145,20 @@ def test_no_row_is_begun_that_the_time_does_not_allow(tmp_path: Path) -> None:
     assert target.read().num_rows == 2
     assert asked[0] == 0
     assert asked[1] >= 0.01
+
+
+def test_a_shard_knows_the_pace_of_the_one_before(tmp_path: Path) -> None:
+    """In the last seconds of a walltime its very first row is begun only if there is time for it."""
+    pace, asked = Pace(), []
+
+    def time_for(seconds: float) -> bool:
+        asked.append(seconds)
+        return True
+
+    for shard in (tmp_path / "first", tmp_path / "second"):
+        target = store(shard)
+        missing = missing_requests(target, form().requests(prompts()))
+        options = {"checkpoint_seconds": 60, "should_stop": lambda: False, "on_row": lambda row: None}
+        assert fill_shard(target, missing, StubEngine(seconds=0.01), time_for=time_for, pace=pace, **options)  # type: ignore[arg-type]
+    assert asked[0] == 0
+    assert asked[len(asked) // 2] >= 0.01

@@ -20,6 +20,7 @@ from promptmill.plan import MAX_SHARDS, cut, shard_count
         (65_536, 16),
         (100_000, 24),
         (1_000_000, 244),
+        (10**7, MAX_SHARDS),
         (10**9, MAX_SHARDS),
     ],
 )

@@ -34,6 +34,7 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
 
     def requires(self) -> OpenRun:
         """The run's record."""
+        self.check_placement()
         return self.clone(OpenRun)
 
     def output(self) -> luigi.Target:

@@ -18,7 +18,7 @@ from promptmill.slurm.submission import Plan, Submission, live_jobs, prepare, re
 from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import CheckAuth
 from tasks.download_model import DownloadModel
-from tasks.hardware_parameters import FillingParameters
+from tasks.hardware_parameters import HardwareParameters
 from tasks.open_run import OpenRun
 from tasks.parameters import Setting, switch
 from tasks.prepare_prompts import PreparePrompts
@@ -30,7 +30,7 @@ from tasks.submit_parameters import SlurmParameters
 logger = logging.getLogger("promptmill")
 
 
-class SubmitDataset(PublishParameters, FillingParameters, RunParameters, SlurmParameters, PromptmillTask):
+class SubmitDataset(PublishParameters, HardwareParameters, RunParameters, SlurmParameters, PromptmillTask):
     """Does what needs the internet, submits an array and the job after it, and returns."""
 
     publish_to = Setting(
@@ -43,6 +43,7 @@ class SubmitDataset(PublishParameters, FillingParameters, RunParameters, SlurmPa
 
     def requires(self) -> OpenRun:
         """The run's record."""
+        self.check_placement()
         return self.clone(OpenRun)
 
     def output(self) -> luigi.Target:
@@ -91,6 +92,7 @@ class SubmitDataset(PublishParameters, FillingParameters, RunParameters, SlurmPa
             self.checkpoint_seconds,
             publishing,
             str(luigi.interface.core().log_level),
+            self.placement_arguments,
         )
 
     @property

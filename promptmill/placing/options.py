@@ -70,6 +70,17 @@ class PlacementOptions:
         limits = dict(self.max_memory)
         return limits.get(device, limits.get("gpu") if isinstance(device, int) else None)
 
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> PlacementOptions:
+        """What `to_json` made, with JSON's lists for pairs."""
+        device_map, max_memory = value["device_map"], value["max_memory"]
+        return cls(
+            None if device_map is None else tuple((name, place) for name, place in device_map),
+            tuple((device, size) for device, size in max_memory),
+            value["gpus_per_copy"],
+            value["offload"],
+        )
+
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary, for the record."""
         return asdict(self)

@@ -23,6 +23,7 @@ class Plan:
     """What a submission is to do, the same at every resubmission.
 
     Attributes:
+        placement: arguments that tell an array task where the model goes.
         publishing: parameters of the task that publishes, as texts; None to stop at the assembled dataset.
     """
 
@@ -31,11 +32,13 @@ class Plan:
     checkpoint_seconds: float
     publishing: dict[str, str] | None = None
     log_level: str = "INFO"
+    placement: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Plan:
         """What `asdict` made."""
-        return cls(**{**value, "options": SlurmOptions.from_json(value["options"])})
+        options, placement = SlurmOptions.from_json(value["options"]), tuple(value["placement"])
+        return cls(**{**value, "options": options, "placement": placement})
 
 
 @dataclass(frozen=True)
@@ -157,12 +160,13 @@ def _write_files(run: RunFolder, submission: Submission) -> None:
     place = SlurmFolder.of(run).scripts(submission.number).absolute()
     plan, path = submission.plan, str(run.path.absolute())
     common = ["--run-dir", path, "--local-scheduler", "--log-level", plan.log_level]
+    filler = ["--submission", str(submission.number), *plan.placement]
     filling = Filling((), plan.batch_size, plan.checkpoint_seconds)
     write_json(
         place / "array.json",
         {
             "run": path,
-            "argv": ["--module", "workflows", "FillShards", "--submission", str(submission.number), *common],
+            "argv": ["--module", "workflows", "FillShards", *filler, *common],
             "shards": submission.shards,
             "filling": {key: value for key, value in asdict(filling).items() if key != "own"},
         },

@@ -119,10 +119,13 @@ def _overall(committed: Committed, told: list[Told], records: list[TaskRecord]) 
 
 
 def _eta(manifest: PromptsManifest | None, committed: Committed, processes: list[ProcessRate]) -> float | None:
-    rate = sum(one.rows_per_second for one in processes)
-    if manifest is None or not rate:
+    if manifest is None:
         return None
-    return round((manifest.rows - committed.rows) / rate, 1)
+    left = manifest.rows - committed.rows
+    rate = sum(one.rows_per_second for one in processes)
+    if left and not rate:
+        return None
+    return round(left / rate, 1) if left else 0.0
 
 
 def _made_again(records: list[TaskRecord], committed: Committed, processes: list[ProcessRate]) -> int | None:

@@ -55,7 +55,7 @@ def _numbers(status: RunStatus) -> Table:
         f" of {shards.total}",
         "tokens": f"{status.tokens:,}",
         "tokens/s": f"{status.tokens_per_second_now:,.0f} now, {status.tokens_per_second_overall:,.0f} overall",
-        "time left": "unknown" if status.eta_seconds is None else f"about {duration(status.eta_seconds)}",
+        "time left": _time_left(status),
         "restarts": f"{status.restarts}, of them {status.preemptions} by preemption or kill",
         "made again": _made_again(status),
         "jobs": _jobs(status),
@@ -64,6 +64,14 @@ def _numbers(status: RunStatus) -> Table:
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _time_left(status: RunStatus) -> str:
+    if status.rows_total and status.rows >= status.rows_total:
+        return "none, every row is there"
+    if status.eta_seconds is None:
+        return "unknown while nothing is generated"
+    return f"about {duration(status.eta_seconds)}"
 
 
 def _made_again(status: RunStatus) -> str:

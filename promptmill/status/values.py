@@ -62,7 +62,7 @@ class RunStatus:
             ended (it would not help to: see `reason`).
         rows, tokens: committed; tokens of unfinished shards are estimated.
         exact: whether `rows` was counted, not estimated from a sample of very many chunks.
-        eta_seconds: at the rate of now; None if nothing runs.
+        eta_seconds: at the rate of now, 0 once every row is there; None if nothing is generated.
         made_again: rows generated more than once, None outside of Slurm; while the run goes on
             this includes what is not committed yet.
         jobs: how many of Slurm's jobs are in which state; None if it does not answer.

@@ -151,6 +151,18 @@ def test_hardware_that_was_met_before_is_not_calibrated_again(
     assert place_model(run, CPU, PROMPTS) == first
 
 
+def test_other_options_place_the_model_anew(tiny_gpt2: Path, make_run: MakeRun) -> None:
+    """A limit that was given later is kept to, and so is its being left out again."""
+    run = make_run(tiny_gpt2)
+    free = place_model(run, CPU, PROMPTS)
+    limited = PlacementOptions.parsed(max_memory='{"cpu": "50MiB"}', device_map="cpu")
+    assert place_model(run, CPU, PROMPTS, limited).decision.arithmetic.usable[0] == 50 * MIB
+    recorded = recorded_placement(run, CPU)
+    assert recorded is not None
+    assert recorded.options == limited
+    assert place_model(run, CPU, PROMPTS).decision == free.decision
+
+
 def test_what_does_not_fit_fails_before_anything_is_loaded(
     tiny_gpt2: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

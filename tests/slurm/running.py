@@ -13,6 +13,8 @@ from typing import Any
 from tests.command import Outcome, committed, dataset_table, only_run
 from tests.slurm.cluster import Cluster
 
+SCRIPT = Path(__file__).parents[2] / "slurm" / "build_dataset.sbatch"
+
 
 class User:
     """Somebody at the login node, in a folder of their own."""
@@ -43,6 +45,29 @@ class User:
             check=False,
         )
         return Outcome(done.returncode, done.stdout + done.stderr)
+
+    def submit_script(self, time_limit: str) -> str:
+        """Edit a copy of the script for one job as a user would, and submit it; returns the job's number."""
+        text = SCRIPT.read_text()
+        edits = {
+            "--model gpt2": f"--model {self.model} --max-new-tokens 16 --checkpoint-seconds 1 --batch-size 4",
+            "prompts.jsonl": "prompts.txt",
+            # Slurm binds no cores here: one, or the threads of several jobs hinder each other.
+            "srun luigi": "srun taskset -c 0 luigi",
+            "--mem=32G": "--mem=500",
+            "--time=4:00:00": time_limit,
+            "--signal=USR2@180": "--signal=USR2@10",
+        }
+        for old, new in edits.items():
+            assert old in text
+            text = text.replace(old, new)
+        script = self.folder / "my.sbatch"
+        script.write_text(text)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, **self.cluster.env, "PATH": path}
+        command = ["sbatch", "--parsable", str(script)]
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
 
     @property
     def run(self) -> Path:

@@ -22,6 +22,7 @@ def test_an_array_fills_the_dataset_and_each_task_sees_its_own_gpu(
     user = User(cluster, folder, tiny_gpt2)
     prompts = user.prompts(ROWS, "my $PROMPTS; 'x'.txt")
     user.options = ("--prompts", prompts.name, "--max-new-tokens", 6, "--max-parallel", 4, "--time", "5:00")
+    user.options = (*user.options, "--device-map", "cpu", "--max-memory", '{"cpu": "1500MiB"}')
 
     shown = user.submit("--dry-run", "--setup", "export GREETING='hello'")
     assert shown.code == 0, shown.said
@@ -49,6 +50,8 @@ def test_an_array_fills_the_dataset_and_each_task_sees_its_own_gpu(
     records = user.records().values()
     places = {(start["node"], start["devices"]) for record in records for start in record["starts"]}
     assert places == {("n1", "0"), ("n1", "1"), ("n2", "0"), ("n2", "1")}
+    (placement,) = user.run.glob("placement-*.json")
+    assert json.loads(placement.read_text())["options"]["max_memory"] == [["cpu", 1500 << 20]]
     status = user.status()
     assert (status["state"], status["rows"], status["made_again"], status["errors"]) == ("complete", ROWS, 0, [])
     assert json.loads((user.run / "run.json").read_text())["prompts_source"] == str(prompts)

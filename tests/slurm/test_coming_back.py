@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.command import committed
 from tests.slurm.cluster import Cluster
-from tests.slurm.running import User
+from tests.slurm.running import SCRIPT, User
 
 ROWS = 300
-SCRIPT = Path(__file__).parents[2] / "slurm" / "build_dataset.sbatch"
 
 
 def test_a_stopped_job_requeues_itself_and_a_cancelled_array_is_submitted_again(
@@ -23,7 +20,8 @@ def test_a_stopped_job_requeues_itself_and_a_cancelled_array_is_submitted_again(
     for user in (single, array):
         user.folder.mkdir()
         user.prompts(ROWS)
-    job = _submit_script(single)
+    # A limit so short that every stop is near its end; the signal comes from here.
+    job = single.submit_script("--time=4")
     array.options = ("--prompts", "prompts.txt", "--max-new-tokens", 16, "--max-parallel", 1, "--time", "20:00")
     submitted = array.submit("--partition", "cancel", "--checkpoint-seconds", 1, "--batch-size", 4)
     assert submitted.code == 0, submitted.said
@@ -47,31 +45,6 @@ def test_the_script_of_one_job_is_taken_by_slurm(cluster: Cluster) -> None:
     """As it is in the repository."""
     subprocess.run(["bash", "-n", SCRIPT], check=True)
     assert cluster.run("sbatch", "--test-only", "--mem=100", str(SCRIPT)) == ""
-
-
-def _submit_script(user: User) -> str:
-    """Edit a copy as a user would, and submit it."""
-    text = SCRIPT.read_text()
-    edits = {
-        "--model gpt2": f"--model {user.model} --max-new-tokens 16 --checkpoint-seconds 1 --batch-size 4",
-        "prompts.jsonl": "prompts.txt",
-        # Slurm binds no cores here: one, or the threads of several jobs hinder each other.
-        "srun luigi": "srun taskset -c 0 luigi",
-        "--mem=32G": "--mem=500",
-        # So short that every stop is near its end; the signal comes from the test.
-        "--time=4:00:00": "--time=4",
-        "--signal=USR2@180": "--signal=USR2@10",
-    }
-    for old, new in edits.items():
-        assert old in text
-        text = text.replace(old, new)
-    script = user.folder / "my.sbatch"
-    script.write_text(text)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, **user.cluster.env, "PATH": path}
-    command = ["sbatch", "--parsable", str(script)]
-    done = subprocess.run(command, cwd=user.folder, env=environment, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 def _rows(user: User) -> int:

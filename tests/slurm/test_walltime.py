@@ -13,11 +13,13 @@ ROWS = 2600
 def test_a_short_walltime_ends_in_the_dataset_and_a_crash_loop_ends_by_itself(
     cluster: Cluster, tmp_path: Path, slow_gpt2: Path
 ) -> None:
-    """Two runs at the same time: one that gets on in each minute, and one that is never given the time to."""
-    busy, barren = (User(cluster, tmp_path / name, slow_gpt2) for name in ("busy", "barren"))
-    for user in (busy, barren):
+    """Three runs at a time: an array and a job that get on in each minute, an array that is never given the time to."""
+    busy, barren, single = (User(cluster, tmp_path / name, slow_gpt2) for name in ("busy", "barren", "single"))
+    for user in (busy, barren, single):
         user.folder.mkdir()
         user.prompts(ROWS)
+    job = single.submit_script("--time=1")
+    for user in (busy, barren):
         user.options = ("--prompts", "prompts.txt", "--max-new-tokens", 16, "--max-parallel", 1, "--time", "1")
         submitted = user.submit("--checkpoint-seconds", 2, "--batch-size", 8)
         assert submitted.code == 0, submitted.said
@@ -40,6 +42,11 @@ def test_a_short_walltime_ends_in_the_dataset_and_a_crash_loop_ends_by_itself(
     assert set(reasons[:-1]) == {"walltime"}
     assert status["made_again"] == 0
     assert len(list(busy.run.glob("slurm/0*"))) == 1, "requeued, not submitted again"
+
+    single.require_dataset(ROWS)
+    said = (single.folder / f"promptmill-{job}.log").read_text()
+    assert "back into the queue" in said
+    assert "rows were already done" in said
 
 
 def _end_before_the_first_row(user: User) -> None:

