@@ -33,6 +33,7 @@ RESERVED = frozenset(
         "error",
     }
 )
+GROUP_ROWS = 8 * BATCH_ROWS
 _CANNOT_CONVERT = (pa.ArrowException, OverflowError, ValueError, TypeError)
 
 
@@ -59,7 +60,11 @@ class PreparedTable:
 
 
 class TableWriter:
-    """Writes row groups of at most 1024 rows and about 8 MB, and hashes each row's canonical JSON."""
+    """Writes row groups of at most 8192 rows and about 8 MB, and hashes each row's canonical JSON.
+
+    Rows become Arrow 1024 at a time, as Python's objects are large; row groups are larger, as the
+    footer of the file, which everybody reads whole, holds some kilobytes of each.
+    """
 
     def __init__(self, parquet: pq.ParquetWriter, table: PreparedTable, problems: Problems) -> None:
         self._parquet = parquet
@@ -69,6 +74,7 @@ class TableWriter:
         self._digest = hashlib.sha256()
         self._pending: list[tuple[str, Any, Row, Batch, int]] = []
         self._size = 0
+        self._group: list[pa.Table] = []
         self.rows = 0
 
     @property
@@ -80,16 +86,25 @@ class TableWriter:
         """Take one row, of about `size` bytes besides its prompt."""
         text = prompt if isinstance(prompt, str) else canonical_json(prompt)
         if self._pending and self._size + size + len(text) > BATCH_BYTES:
-            self.flush()
+            self._convert()
         prompt_id = f"{self.rows:08d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
         self._pending.append((prompt_id, prompt, batch.rows[index], batch, index))
         self._size += size + len(text)
         self.rows += 1
         if len(self._pending) >= BATCH_ROWS:
-            self.flush()
+            self._convert()
 
     def flush(self) -> None:
-        """Write the rows taken so far as one row group."""
+        """Write the rows taken so far."""
+        self._convert()
+        self._write_group()
+
+    def _write_group(self) -> None:
+        if self._group:
+            self._parquet.write_table(pa.concat_tables(self._group), row_group_size=GROUP_ROWS)
+        self._group = []
+
+    def _convert(self) -> None:
         if not self._pending:
             return
         own = ([row[place] for row in self._pending] for place in (0, 1))
@@ -97,9 +112,12 @@ class TableWriter:
         for place, column in enumerate(self._table.columns, 2):
             arrays.append(self._array(column, self._schema.field(place).type, self._table.types[place - 2]))
         table = pa.Table.from_arrays(arrays, schema=self._schema)
-        self._parquet.write_table(table, row_group_size=BATCH_ROWS)
         self._digest.update(row_lines(table))
         self._pending, self._size = [], 0
+        group = [*self._group, table]
+        if sum(part.num_rows for part in group) > GROUP_ROWS or sum(part.nbytes for part in group) > BATCH_BYTES:
+            self._write_group()
+        self._group.append(table)
 
     def _array(self, column: UserColumn, kind: pa.DataType, found: pa.DataType) -> pa.Array:
         values = [row.get(column.original) for _, _, row, _, _ in self._pending]

@@ -30,9 +30,9 @@ def test_ids_are_position_and_hash_of_the_prompt(bench):
 
 
 def test_row_groups_are_bounded_in_rows_and_bytes(bench):
-    """At most 1024 rows, and fewer where they are long."""
-    bench.prepare(bench.write("a.jsonl", numbered(2500)))
-    assert _groups(bench.target) == [1024, 1024, 452]
+    """At most 8192 rows, and fewer where they are long."""
+    bench.prepare(bench.write("a.jsonl", numbered(18_000)))
+    assert _groups(bench.target) == [8192, 8192, 1616]
     bench.prepare(bench.write("b.txt", ("x" * 1_000_000 + "\n") * 20))
     assert max(_groups(bench.target)) <= 8
 
