@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,13 +10,17 @@ from promptmill.engine.contract import Engine
 from promptmill.errors import ConfigurationError
 from promptmill.generate import PromptForm, fill_shard, missing_requests
 from promptmill.hardware import available_cores, detect_hardware
+from promptmill.history import ShardHistory
 from promptmill.pace import Pace
 from promptmill.placement import load_placed, require_placement
 from promptmill.plan import PromptsManifest, complete_shards, recorded_manifest, shard_store
 from promptmill.progress import Progress, writer_name
 from promptmill.prompts import read_prepared
+from promptmill.rows import Row
 from promptmill.run import Identity, RunFolder, recorded_identity
 from promptmill.stopping import StopRequest
+
+Tell = Callable[[float, str], None]
 
 
 @lru_cache(maxsize=1)
@@ -40,12 +45,14 @@ def produce_shard(
     checkpoint_seconds: float,
     processes: int,
     stop: StopRequest,
+    tell: Tell | None = None,
 ) -> bool:
     """Generate what is missing of one shard; True once it is complete, False if told to stop.
 
     Args:
         batch_size: rows in one forward pass; None lets the engine choose.
         processes: how many like this one share the machine's cores.
+        tell: gets the share of the shard that is done (0 to 1) and a sentence, every few seconds.
 
     Raises:
         ConfigurationError: there is no such shard.
@@ -62,14 +69,20 @@ def produce_shard(
         store.complete()
         return True
     engine = _engine(run, batch_size, processes)
-    with _progress(run, manifest, shard, len(missing)) as progress, stop.draining():
+    history = ShardHistory(run.progress / f"{writer_name()}.jsonl", shard, len(missing))
+    with history, _progress(run, manifest, shard, len(missing), tell) as progress, stop.draining():
+
+        def on_row(row: Row) -> None:
+            progress.add(row)
+            history.add(row)
+
         return fill_shard(
             store,
             missing,
             engine,
             checkpoint_seconds=checkpoint_seconds,
             should_stop=lambda: stop.requested,
-            on_row=progress.add,
+            on_row=on_row,
             time_for=stop.time_for,
             pace=_pace_of(run.path),
         )
@@ -81,11 +94,18 @@ def _form(run: RunFolder, identity: Identity, samples: int) -> PromptForm:
     return PromptForm(chat=chat, system_prompt=settings.system_prompt, samples=samples, run_seed=settings.seed)
 
 
-def _progress(run: RunFolder, manifest: PromptsManifest, shard: int, missing: int) -> Progress:
+def _progress(run: RunFolder, manifest: PromptsManifest, shard: int, missing: int, tell: Tell | None) -> Progress:
+    rows = manifest.shard_rows(shard)
     others = sum(other.counts.rows for other in complete_shards(run, manifest).values() if other.shard != shard)
-    done = others + manifest.shard_rows(shard) - missing
     label = f"shard {shard + 1} of {len(manifest.shards)}"
-    return Progress(run.progress / f"{writer_name()}.json", label, total=manifest.rows, done=done)
+
+    def on_write(progress: Progress) -> None:
+        if tell is not None:
+            done = rows - missing + progress.rows
+            tell(done / rows, f"{label}: {done} of {rows} rows, {progress.tokens_per_second:.0f} tokens/s")
+
+    file = run.progress / f"{writer_name()}.json"
+    return Progress(file, label, total=manifest.rows, done=others + rows - missing, tell=on_write)
 
 
 def _engine(run: RunFolder, batch_size: int | None, processes: int) -> Engine:

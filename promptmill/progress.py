@@ -35,15 +35,24 @@ class Progress:
         label: what is being filled, as `shard 3 of 16`.
         total: rows of the whole run.
         done: rows of the run that are committed already.
+        tell: whom to tell as well whenever the file is written.
     """
 
     def __init__(
-        self, file: Path, label: str, *, total: int, done: int, clock: Callable[[], float] = time.monotonic
+        self,
+        file: Path,
+        label: str,
+        *,
+        total: int,
+        done: int,
+        tell: Callable[[Progress], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file = file
         self._label = label
         self._total = total
         self._before = done
+        self._tell = tell
         self._clock = clock
         self._start = self._logged = self._written = clock()
         self._began = time.time()
@@ -51,6 +60,11 @@ class Progress:
         self._tokens = 0
         self._bar: Bar | None = None
         self._task: TaskID | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows that this process has made of the shard."""
+        return self._rows
 
     @property
     def tokens_per_second(self) -> float:
@@ -118,11 +132,27 @@ class Progress:
                 "tokens_per_second": round(self.tokens_per_second, 1),
             },
         )
+        if self._tell is not None:
+            self._tell(self)
 
 
 def writer_name() -> str:
     """A name for this process that no other on the cluster has at the same time."""
     return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def writer_is_gone(writer: str) -> bool:
+    """Whether a process of that name was one of this machine, and is there no longer."""
+    host, _, pid = writer.rpartition("-")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _bar() -> Bar:

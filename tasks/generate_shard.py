@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import time
+
 import luigi
 
 from promptmill.errors import Interrupted
 from promptmill.production import produce_shard, shard_is_complete
+from promptmill.progress import writer_name
+from promptmill.slurm.claims import Claims
 from promptmill.slurm.walltime import stop_in_time
-from promptmill.stopping import stop_request
+from promptmill.stopping import StopRequest, stop_request
+from tasks.announcing import Announcer
 from tasks.hardware_parameters import HardwareParameters
 from tasks.parameters import integer
 from tasks.place_model import PlaceModel
@@ -33,16 +39,45 @@ class GenerateShard(HardwareParameters, Stage):
 
     def run(self) -> None:
         """Generate until done or told to stop."""
-        with stop_in_time(stop_request) as stop:
-            done = produce_shard(
-                self.folder,
-                self.shard,
-                batch_size=self.batch_size,
-                checkpoint_seconds=self.checkpoint_seconds,
-                processes=luigi.interface.core().workers,
-                stop=stop,
-            )
+        with stop_in_time(stop_request) as stop, Announcer(self) as tell:
+            if multiprocessing.parent_process() is None:
+                self._fill(self.shard, stop, tell)
+            else:
+                self._fill_with_others(stop, tell)
+
+    def _fill_with_others(self, stop: StopRequest, tell: Announcer) -> None:
+        """Fill this shard and then whatever nobody works on.
+
+        With `--workers N` Luigi starts a process a task: it would load the model for every shard.
+        """
+        claims = Claims(self.folder, writer_name(), writer_name())
+        while True:
+            shard = claims.take_next([self.shard])
+            if shard is not None:
+                try:
+                    self._fill(shard, stop, tell)
+                finally:
+                    claims.release(shard)
+            elif self.complete():
+                return
+            elif stop.requested:
+                raise _stopped()
+            else:
+                time.sleep(1)  # another process is at this very shard
+
+    def _fill(self, shard: int, stop: StopRequest, tell: Announcer) -> None:
+        done = produce_shard(
+            self.folder,
+            shard,
+            batch_size=self.batch_size,
+            checkpoint_seconds=self.checkpoint_seconds,
+            processes=luigi.interface.core().workers,
+            stop=stop,
+            tell=tell,
+        )
         if not done:
-            raise Interrupted(
-                "Stopped as told; the finished rows are committed. Start the same command again to go on."
-            )
+            raise _stopped()
+
+
+def _stopped() -> Interrupted:
+    return Interrupted("Stopped as told; the finished rows are committed. Start the same command again to go on.")

@@ -6,17 +6,21 @@ of two processes do not disturb each other, and readers take each row once.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from promptmill.files import create_json, read_json, write_json
+from promptmill.progress import writer_is_gone
 from promptmill.run import RunFolder
 from promptmill.slurm.commands import Job, jobs
 from promptmill.slurm.errors import SlurmRefused, SlurmUnavailable
 from promptmill.slurm.layout import SlurmFolder
-from promptmill.slurm.shards import changed, chunks_of
+from promptmill.slurm.shards import changed, chunks_of, missing_shards
+
+logger = logging.getLogger(__name__)
 
 # Where Slurm does not answer, a shard whose files have not changed for so long is taken for deserted.
 DESERTED_SECONDS = 900.0
@@ -68,6 +72,21 @@ class Claims:
             asked, running = [], set()
         return {claim.shard for claim in claims if claim.job in running or self._deserves_belief(claim, asked)}
 
+    def take_next(self, own: Sequence[int]) -> int | None:
+        """Take one of the missing shards that nobody works on, one's own first; None if there is none."""
+        while True:
+            missing = missing_shards(self._run)
+            free = set(missing) - self.taken(missing)
+            order = [shard for shard in own if shard in free]
+            # From the far end of the others' shares: they begin at the near one.
+            order += sorted(free - set(own), reverse=True)
+            if not order:
+                return None
+            if self.take(order[0]):
+                if order[0] not in own:
+                    logger.info("Shard %d is nobody's at the moment; it is filled here.", order[0])
+                return order[0]
+
     def take(self, shard: int) -> bool:
         """Note that this task works on the shard; False if another was quicker."""
         mine = Claim(shard, self._job, self._writer, time.time())
@@ -96,6 +115,8 @@ class Claims:
         return claim.job not in asked and self._looks_alive(claim)
 
     def _looks_alive(self, claim: Claim) -> bool:
+        if writer_is_gone(claim.writer):
+            return False
         files = [self._run.progress / f"{claim.writer}.json", *chunks_of(self._run, claim.shard)]
         latest = max([claim.since, *(changed(path) for path in files)])
         return time.time() - latest < DESERTED_SECONDS

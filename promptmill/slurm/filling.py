@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from promptmill.errors import ConfigurationError, Interrupted, PromptmillError
@@ -18,7 +18,6 @@ from promptmill.slurm.environment import Place
 from promptmill.slurm.errors import SlurmRefused, SlurmUnavailable
 from promptmill.slurm.layout import SlurmFolder
 from promptmill.slurm.record import MAX_BARREN_RESTARTS, OwnRecord, Reason
-from promptmill.slurm.shards import missing_shards
 from promptmill.slurm.walltime import TimedStop, Walltime
 from promptmill.stopping import Exit, StopRequest
 
@@ -101,7 +100,7 @@ class ArrayTask:
             Interrupted: told to stop, or the walltime is near; all that finished is committed.
         """
         ready = False
-        while (shard := self._next(filling.own)) is not None:
+        while (shard := self._claims.take_next(filling.own)) is not None:
             if not ready:
                 before_first()
                 ready = True
@@ -125,21 +124,6 @@ class ArrayTask:
             self._claims.release(shard)
         if not done:
             raise Interrupted("Stopped as told; the finished rows are committed, and this job goes on when it returns.")
-
-    def _next(self, own: Sequence[int]) -> int | None:
-        """The next shard to fill; taken by the time this returns."""
-        while True:
-            missing = missing_shards(self._run)
-            free = set(missing) - self._claims.taken(missing)
-            order = [shard for shard in own if shard in free]
-            # From the far end of the others' shares: they begin at the near one.
-            order += sorted(free - set(own), reverse=True)
-            if not order:
-                return None
-            if self._claims.take(order[0]):
-                if order[0] not in own:
-                    logger.info("Shard %d is nobody's at the moment; it is filled here.", order[0])
-                return order[0]
 
     def _require_time(self) -> None:
         """Do not begin what cannot come to a first commit."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from promptmill.files import read_json
+from promptmill.progress import writer_is_gone
 from promptmill.run import RunFolder
 from promptmill.slurm.commands import Job
 from promptmill.slurm.record import Start, TaskRecord
@@ -73,19 +72,7 @@ def _lives(told: Told, owner: tuple[str, Start] | None, running: set[str] | None
             return False
         if running is not None:
             return job in running
-    if told.host == socket.gethostname() and not _process_exists(told.pid):
-        return False
-    return time.time() - told.updated < SILENT_SECONDS
-
-
-def _process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return not writer_is_gone(f"{told.host}-{told.pid}") and time.time() - told.updated < SILENT_SECONDS
 
 
 def _rate(told: Told, owner: tuple[str, Start] | None) -> ProcessRate:

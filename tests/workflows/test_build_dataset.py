@@ -107,13 +107,15 @@ def test_a_prompt_that_is_too_long_becomes_an_error_row(tiny_gpt2: Path, prompts
 
 
 def test_two_workers_fill_the_shards_of_one_run(tiny_gpt2: Path, prompts: Path) -> None:
-    """`--workers 2` makes the same rows as one process."""
-    prompts.write_text("".join(json.dumps({"prompt": f"number {index}"}) + "\n" for index in range(512)))
+    """`--workers 2` makes the same rows as one process; each of the two loads the model once, not once a shard."""
+    prompts.write_text("".join(json.dumps({"prompt": f"number {index}"}) + "\n" for index in range(1024)))
     options = ("--max-new-tokens", 4)
     assert build(tiny_gpt2, prompts, *options, "--data-dir", "two", "--workers", 2).code == 0
     assert build(tiny_gpt2, prompts, *options, "--data-dir", "one").code == 0
     one, two = only_run(prompts.parent / "one"), only_run(prompts.parent / "two")
-    assert len(parquet_files(two)) == 4
+    assert len(parquet_files(two)) == 8
+    assert len(list(two.glob("progress/*.json"))) <= 2, "a file a process that generated"
+    assert not list(two.glob("slurm/claims/*.json"))
     assert dataset_table(one).equals(dataset_table(two))
 
 
