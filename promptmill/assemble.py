@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from promptmill.card import card_text
+from promptmill.card import PICTURE, card_text
 from promptmill.files import atomic_write, read_json, sha256_of, write_json
 from promptmill.model import public_name
 from promptmill.placement import require_model
 from promptmill.plan import PromptsManifest, recorded_manifest, shard_store
 from promptmill.prompts import prepared_table
+from promptmill.report.attempt import attempt_report
 from promptmill.run import RunFolder, recorded_identity
 from promptmill.shard import ShardCounts
 
@@ -145,10 +146,13 @@ def _write_shard(path: Path, table: pa.Table) -> DatasetFile:
 def _finish(run: RunFolder, manifest: PromptsManifest, files: dict[str, DatasetFile], counts: ShardCounts) -> None:
     for stale in _unlisted(run.dataset, files):
         stale.unlink()
+    attempt_report(run)
     card = run.dataset / "README.md"
     with atomic_write(card) as temporary:
         temporary.write_text(card_text(run, manifest, counts), encoding="utf-8")
-    files["README.md"] = DatasetFile(0, card.stat().st_size, sha256_of(card))
+    for path in (card, run.dataset / PICTURE):
+        if path.is_file():
+            files[path.name] = DatasetFile(0, path.stat().st_size, sha256_of(path))
     write_json(run.dataset_manifest, asdict(DatasetManifest(recorded_identity(run).fingerprint, files, counts)))
 
 

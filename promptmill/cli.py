@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from promptmill.commands import status
+from promptmill.commands import chat, fit, report, status
 
 app = typer.Typer(
     help="Look at models, runs and datasets. To make one: luigi --module workflows BuildDataset --local-scheduler",
@@ -19,6 +19,9 @@ def _commands() -> None:
     """Look at models, runs and datasets; make them with `luigi --module workflows BuildDataset --local-scheduler`."""
 
 
+app.command(epilog=chat.EXAMPLE)(chat.chat)
+app.command(epilog=fit.EXAMPLE)(fit.fit)
+app.command(epilog=report.EXAMPLE)(report.report)
 app.command(epilog=status.EXAMPLE)(status.status)
 
 

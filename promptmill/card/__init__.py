@@ -5,7 +5,8 @@ that a run that was interrupted ends in the very bytes of one that was not.
 """
 
 from promptmill.card.command import command
+from promptmill.card.making import made_with
 from promptmill.card.metadata import CardOptions
-from promptmill.card.text import card_text, interim_card
+from promptmill.card.text import PICTURE, card_text, interim_card
 
-__all__ = ["CardOptions", "card_text", "command", "interim_card"]
+__all__ = ["PICTURE", "CardOptions", "card_text", "command", "interim_card", "made_with"]

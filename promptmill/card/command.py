@@ -28,6 +28,8 @@ def command(settings: RunSettings, identity: Identity, prompts_source: str | Non
         "temperature": sampling.temperature,
         "top-p": sampling.top_p,
         "top-k": sampling.top_k,
+        "min-p": sampling.min_p,
+        "repetition-penalty": sampling.repetition_penalty,
         "stop": stop_text(sampling.stop),
         "seed": settings.seed,
         "dtype": identity.dtype,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from promptmill.card.command import command, public_source, stop_text
+from promptmill.card.command import command, public_source
 from promptmill.card.content import lengths, samples
+from promptmill.card.making import made_with
 from promptmill.card.markdown import block, cell, code, facts, table
 from promptmill.card.metadata import CardOptions, header
 from promptmill.demo import DEMO_ORIGIN
 from promptmill.libraries import library_versions
-from promptmill.model import kind_of, public_name, recorded_model
+from promptmill.model import kind_of, public_name
 from promptmill.plan import PromptsManifest
 from promptmill.run import Identity, RunFolder, recorded_identity, recorded_prompts_source
 from promptmill.settings import RunSettings
 from promptmill.shard import ShardCounts
 
+PICTURE = "lengths.png"
 _NONE = CardOptions()
 
 
@@ -33,9 +35,9 @@ def card_text(run: RunFolder, manifest: PromptsManifest, counts: ShardCounts, op
         _summary(settings, identity, manifest, counts),
         f"## Load it\n\n{_loading(options.repo)}",
         f"## How rows ended\n\n{_reasons(counts)}",
-        f"## Lengths in tokens\n\n{lengths(files)}",
+        f"## Lengths in tokens\n\n{lengths(files)}{_picture(run, manifest, counts)}",
         f"## Examples\n\nThe first rows, cut.\n\n{samples(files)}",
-        f"## Generated with\n\n{facts(_making(run, settings, identity, manifest, source))}",
+        f"## Generated with\n\n{facts(made_with(run, identity, manifest, source))}",
         f"## Make it again\n\n{block(command(settings, identity, source), 'sh')}",
         f"## Columns\n\n{_columns(manifest)}",
         f"## Libraries\n\n{facts(library_versions())}",
@@ -80,36 +82,16 @@ def _reasons(counts: ShardCounts) -> str:
     return f"{table(['finish_reason', 'rows', 'share', ''], rows)}\n\n{total}"
 
 
+def _picture(run: RunFolder, manifest: PromptsManifest, counts: ShardCounts) -> str:
+    """The picture of the lengths, once the dataset is whole; it may be missing, as no dataset fails for want of it."""
+    if counts.rows < manifest.rows or not (run.dataset / PICTURE).is_file():
+        return ""
+    return f"\n\n![How many responses have which length in tokens, by how they ended]({PICTURE})"
+
+
 def _loading(repo: str | None) -> str:
     call = f'load_dataset("{repo or "PATH_OR_REPO"}", split="train")'
     return block(f"from datasets import load_dataset\n\ndataset = {call}", "python")
-
-
-def _making(
-    run: RunFolder, settings: RunSettings, identity: Identity, manifest: PromptsManifest, source: str | None
-) -> dict[str, str]:
-    sampling = settings.sampling
-    pinned = recorded_model(run.model)
-    return {
-        "generator": "promptmill",
-        "model": DEMO_ORIGIN if kind_of(settings.model) == "demo" else public_name(settings.model),
-        "licence of the model": (pinned.license if pinned else None) or "not stated",
-        "revision": identity.revision,
-        "dtype": identity.dtype,
-        "quantization": identity.quantization,
-        "engine": settings.engine,
-        "prompts": source or "the default prompts of promptmill",
-        "prompts digest": identity.prompts,
-        "system prompt": settings.system_prompt or "none",
-        "samples per prompt": str(manifest.samples),
-        "temperature": "0 (greedy)" if sampling.greedy else str(sampling.temperature),
-        "top_p": str(sampling.top_p),
-        "top_k": str(sampling.top_k),
-        "max_new_tokens": str(sampling.max_new_tokens),
-        "stop": stop_text(sampling.stop) or "none",
-        "seed": str(settings.seed),
-        "fingerprint": identity.fingerprint,
-    }
 
 
 def _columns(manifest: PromptsManifest) -> str:

@@ -17,7 +17,7 @@ from promptmill.placing.memory import (
     working_bytes,
 )
 from promptmill.placing.options import PlacementOptions
-from promptmill.placing.split import Split, Splitter
+from promptmill.placing.split import Split, Splitting
 
 GPU_ROWS = 256
 CPU_ROWS = 32
@@ -35,7 +35,7 @@ class Case:
     workload: Workload
     dtype: str
     quantization: str
-    splitter: Splitter
+    splitter: Splitting
 
     @property
     def may_offload(self) -> bool:

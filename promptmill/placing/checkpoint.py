@@ -92,7 +92,7 @@ def inspect_checkpoint(folder: str | Path) -> Checkpoint:
     path = Path(folder)
     config = _config(path)
     if weight_files(path):
-        method, name = _stored_quantization(config)
+        method, name = stored_quantization(config)
         return Checkpoint(path, config, name, method, sum(tensor.nbytes for tensor in stored_tensors(path)))
     ggufs = sorted(file.name for file in path.glob("*.gguf"))
     if len(ggufs) == 1:
@@ -123,7 +123,8 @@ def _config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _stored_quantization(config: dict[str, Any]) -> tuple[str | None, str]:
+def stored_quantization(config: dict[str, Any]) -> tuple[str | None, str]:
+    """Method and full name of the quantization that a config names; None and `none` for plain weights."""
     stored = config.get("quantization_config")
     if not isinstance(stored, dict):
         return None, PLAIN

@@ -139,9 +139,9 @@ def weight_bytes(shape: ModelShape, dtype: str, quantization: str) -> int:
     if shape.stored_bytes is not None:
         return shape.stored_bytes + shape.buffer_bytes
     plain = (shape.parameters - shape.matrices) * DTYPE_BYTES[dtype] + shape.buffer_bytes
-    if quantization == "none":
+    if packing(quantization) == "none":  # the values of a GGUF file as well: they are unpacked
         return plain + shape.matrices * DTYPE_BYTES[dtype]
-    if quantization == "8bit":
+    if packing(quantization) == "8bit":
         return plain + shape.matrices + 4 * shape.matrix_rows  # one float32 scale an output feature
     return plain + int(shape.matrices * NF4_BYTES) + NF4_TABLES * shape.matrix_count
 

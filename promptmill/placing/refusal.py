@@ -15,6 +15,7 @@ from promptmill.placing.decision import Decision
 from promptmill.placing.gpu_types import GPU_TYPES
 from promptmill.placing.memory import CONTEXT_BYTES, GIB, kv_bytes, weight_bytes
 from promptmill.placing.options import PlacementOptions
+from promptmill.settings import ENGINES
 
 _MOST_GPUS = 8
 WAYS = 3
@@ -22,7 +23,7 @@ WAYS = 3
 
 def refusal(case: Case) -> EngineError:
     """The error for a case that `decide` found no place for."""
-    ways = "\n".join(f"    {number}. {way}" for number, way in enumerate(islice(_ways_out(case), WAYS), start=1))
+    ways = "\n".join(f"    {number}. {way}" for number, way in enumerate(islice(ways_out(case), WAYS), start=1))
     return EngineError(f"{_sizes(case)}\nThe nearest ways out:\n{ways}")
 
 
@@ -49,17 +50,29 @@ def _percent(case: Case) -> str:
     return "95 %" if case.hardware.gpus else "90 %"
 
 
-def _ways_out(case: Case) -> Iterator[str]:
-    """Nearest first: what takes only another option, then other hardware, then another model."""
+def ways_out(case: Case) -> Iterator[str]:
+    """What to do about a case that `decide` found no place for.
+
+    Nearest first: what takes only another option, then other hardware, then another model.
+    """
     yield from _more_quantisation(case)
     yield from _shorter_rows(case)
-    yield from _offload(case)
+    yield from offload_way(case)
     yield from _all_gpus(case)
     yield from _more_of_these(case)
     yield from _larger_gpu(case)
     yield _smaller_model(case)
     yield "wait until other processes have left the device (nvidia-smi lists them), or free host memory."
-    yield "--engine endpoint with --endpoint-url: let a server that holds the model generate."
+    yield from elsewhere(case)
+
+
+def elsewhere(case: Case) -> Iterator[str]:
+    """What is left when no hardware at hand will do."""
+    if "endpoint" in ENGINES:
+        yield "--engine endpoint with --endpoint-url: let a server that holds the model generate."
+    else:
+        size = _gib(weight_bytes(case.shape, case.dtype, case.quantization))
+        yield f"an endpoint: a server that holds the model's {size}, outside of promptmill."
 
 
 def _more_quantisation(case: Case) -> Iterator[str]:
@@ -73,7 +86,8 @@ def _more_quantisation(case: Case) -> Iterator[str]:
             return
 
 
-def _offload(case: Case) -> Iterator[str]:
+def offload_way(case: Case) -> Iterator[str]:
+    """The least offloading that would do, with what it costs; nothing if none does."""
     order = ("none", "cpu", "disk")
     for name in order[order.index(case.options.offload) + 1 :]:
         found = decide(replace(case, options=replace(case.options, offload=name)))

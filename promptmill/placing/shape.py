@@ -14,8 +14,7 @@ from typing import Any
 from promptmill.errors import EngineError
 from promptmill.placing.checkpoint import Checkpoint
 from promptmill.placing.memory import ModelShape
-
-_EXPERTS_A_TOKEN = ("num_experts_per_tok", "moe_topk", "top_k_experts", "moe_top_k")
+from promptmill.placing.weights import Weight, model_shape
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,17 @@ class Skeleton:
     def config(self) -> Any:
         """The part of the config that describes the text model."""
         return self.model.config.get_text_config(decoder=True)
+
+    @cached_property
+    def weights(self) -> tuple[Weight, ...]:
+        """All of its tensors."""
+        return _weights(self.model, self.matrices)
+
+    @property
+    def layers(self) -> frozenset[str]:
+        """Names of the modules that must not be cut in two."""
+        classes = self.model._no_split_modules or []
+        return frozenset(name for name, module in self.model.named_modules() if type(module).__name__ in classes)
 
     @cached_property
     def shape(self) -> ModelShape:
@@ -97,116 +107,27 @@ def _matrices(model: Any) -> frozenset[str]:
     )
 
 
-def _shape(skeleton: Skeleton, stored_bytes: int | None) -> ModelShape:
-    model, config = skeleton.model, skeleton.config
-    parameters = dict(model.named_parameters())  # tied ones come once
-    matrices = [parameters[name] for name in skeleton.matrices if name in parameters]
-    full, windowed, window = _attention_layers(config)
-    return ModelShape(
-        model_type=str(config.model_type),
-        parameters=sum(parameter.numel() for parameter in parameters.values()),
-        matrices=sum(matrix.numel() for matrix in matrices),
-        matrix_rows=sum(_rows(skeleton, name, parameters) for name in skeleton.matrices if name in parameters),
-        matrix_count=len(matrices),
-        largest_matrix=max((matrix.numel() for matrix in matrices), default=0),
-        buffer_bytes=sum(buffer.numel() * buffer.element_size() for buffer in model.buffers()),
-        layers=full,
-        window_layers=windowed,
-        window=window,
-        kv_values=_kv_values(config),
-        activation_values=_activation_values(model, config),
-        score_heads=_heads(config) if config._attn_implementation == "eager" else 0,
-        vocabulary=int(config.vocab_size),
-        context=_context(config),
-        stored_bytes=stored_bytes,
+def _weights(model: Any, matrices: frozenset[str]) -> tuple[Weight, ...]:
+    return tuple(
+        _weight(model.get_submodule(name.rpartition(".")[0]), name, tuple(parameter.shape), name in matrices)
+        for name, parameter in model.named_parameters()  # tied ones come once
     )
 
 
-def _rows(skeleton: Skeleton, name: str, parameters: dict[str, Any]) -> int:
-    from transformers.pytorch_utils import Conv1D
-
-    module = skeleton.model.get_submodule(name.removesuffix(".weight"))
-    return int(parameters[name].shape[1 if isinstance(module, Conv1D) else 0])
-
-
-def _attention_layers(config: Any) -> tuple[int, int, int | None]:
-    """Layers that keep all positions, layers with a sliding window, and how long it is."""
-    window = getattr(config, "sliding_window", None)
-    if getattr(config, "use_sliding_window", True) is False:
-        window = None
-    kinds = getattr(config, "layer_types", None)
-    if kinds is None:
-        kind = "sliding_attention" if window else "full_attention"
-        kinds = [kind if _heads(config) else "recurrent"] * config.num_hidden_layers
-    windowed = sum(kind in ("sliding_attention", "chunked_attention") for kind in kinds) if window else 0
-    full = sum("attention" in kind and "linear" not in kind for kind in kinds) - windowed
-    return full, windowed, int(window) if windowed and window else None
-
-
-def _kv_values(config: Any) -> int:
-    """Keys and values that a position adds in a layer."""
-    if getattr(config, "kv_lora_rank", None) and getattr(config, "qk_nope_head_dim", None):
-        # Latent attention: transformers caches the heads as they are unpacked.
-        return int(_heads(config) * (config.qk_nope_head_dim + config.qk_rope_head_dim + config.v_head_dim))
-    if getattr(config, "multi_query", False) and not hasattr(config, "num_key_value_heads"):
-        return 2 * _head_size(config)
-    kv_heads = getattr(config, "num_key_value_heads", None) or getattr(config, "num_kv_heads", None) or _heads(config)
-    return int(2 * kv_heads * _head_size(config))
-
-
-def _heads(config: Any) -> int:
-    return int(getattr(config, "num_attention_heads", 0) or 0)
-
-
-def _head_size(config: Any) -> int:
-    return int(getattr(config, "head_dim", None) or config.hidden_size // max(1, _heads(config)))
-
-
-def _activation_values(model: Any, config: Any) -> int:
-    """Most values that a token has at a time: the residual, its norm and copies, and the widest part.
-
-    Found by measuring seven architectures (tests/placing/test_memory.py): an MLP holds three times its
-    width where gate and up are two matrices, four times where they are one, or where there is no gate.
-    """
-    hidden = int(config.hidden_size)
-    attention = 3 * _heads(config) * _head_size(config) + 2 * _kv_values(config) if _heads(config) else 0
-    return 4 * hidden + max(attention - 2 * hidden, _mlp_values(model, hidden, _experts_a_token(config)))
-
-
-def _mlp_values(model: Any, hidden: int, experts: int) -> int:
+def _weight(module: Any, name: str, shape: tuple[int, ...], quantised: bool) -> Weight:
     import torch
     from transformers.pytorch_utils import Conv1D
 
-    widest = 0
-    for name, module in model.named_modules():
-        inner = [
-            child.nf if isinstance(child, Conv1D) else child.out_features
-            for child_name, child in module.named_children()
-            if isinstance(child, (torch.nn.Linear, Conv1D))
-            and (child.nx if isinstance(child, Conv1D) else child.in_features) == hidden
-        ]
-        if "expert" not in name and "attn" not in name and "attention" not in name and name and inner:
-            gated = len(inner) >= 2 and inner[0] == inner[1]
-            widest = max(widest, 3 * inner[0] if gated else _ungated(module, inner[0]))
-        for parameter_name, parameter in module.named_parameters(recurse=False):
-            if parameter.dim() == 3 and parameter_name.startswith("gate_up"):  # experts fused into one tensor
-                widest = max(widest, experts * (2 * max(parameter.shape[1:]) + hidden))
-    return widest
+    linear = isinstance(module, (torch.nn.Linear, Conv1D)) and name.endswith(".weight")
+    turned = shape[::-1] if linear and isinstance(module, Conv1D) else shape
+    return Weight(name, turned, linear, quantised)
 
 
-def _ungated(module: Any, width: int) -> int:
-    """Four times the width of the MLP; a matrix that makes gate and up at once is twice as wide."""
-    narrower = [child.in_features for child in module.children() if hasattr(child, "in_features")]
-    return 2 * width if width // 2 in narrower else 4 * width
-
-
-def _experts_a_token(config: Any) -> int:
-    return next((int(value) for name in _EXPERTS_A_TOKEN if (value := getattr(config, name, None))), 1)
-
-
-def _context(config: Any) -> int | None:
-    for name in ("max_position_embeddings", "max_seq_len"):
-        size = getattr(config, name, None)
-        if isinstance(size, int) and size > 0:
-            return size
-    return None
+def _shape(skeleton: Skeleton, stored_bytes: int | None) -> ModelShape:
+    return model_shape(
+        skeleton.weights,
+        skeleton.config,
+        eager=skeleton.config._attn_implementation == "eager",
+        buffer_bytes=sum(buffer.numel() * buffer.element_size() for buffer in skeleton.model.buffers()),
+        stored_bytes=stored_bytes,
+    )

@@ -1,4 +1,4 @@
-"""The boundary to Slurm: sbatch, squeue, scontrol and sacctmgr, called with lists of arguments.
+"""The boundary to Slurm: sbatch, squeue, sinfo, scontrol and sacctmgr, called with lists of arguments.
 
 Nothing goes through a shell. Slurm that does not answer is one error, Slurm that says no another.
 """
@@ -54,13 +54,18 @@ class Job:
         return self.state in RUNNING
 
 
+def has_slurm() -> bool:
+    """Whether this is a machine from which jobs can be submitted."""
+    return shutil.which("sbatch") is not None
+
+
 def require_slurm() -> None:
     """Refuse before anything is downloaded where nothing can be submitted.
 
     Raises:
         SlurmUnavailable: the commands are not installed here.
     """
-    if shutil.which("sbatch") is None:
+    if not has_slurm():
         raise SlurmUnavailable(_NOT_HERE.format(program="sbatch"))
 
 
@@ -115,6 +120,15 @@ def configuration(name: str) -> str | None:
     """A value of the cluster's configuration, as `MaxArraySize`; None if it is not told."""
     match = re.search(rf"^{name}\s*=\s*(\S+)", _run("scontrol", "show", "config"), re.MULTILINE)
     return match[1] if match else None
+
+
+def sinfo(form: str, *, timeout: float = TIMEOUT_SECONDS) -> list[str]:
+    """What sinfo says of the partitions, a line for each kind of node, in the format of its `--format`.
+
+    Raises:
+        SlurmUnavailable, SlurmRefused
+    """
+    return _run("sinfo", "--noheader", f"--format={form}", timeout=timeout).splitlines()
 
 
 def submit_limits(qos: str | None) -> list[int]:

@@ -21,6 +21,25 @@ CONFIGS = Path(__file__).parent / "configs"
 HOST = 64 * GIB
 WORKLOAD = Workload(prompt_tokens=256, new_tokens=256)
 
+PUBLISHED = {
+    "gpt2": 124_439_808,
+    "smollm2-135m": 134_515_008,
+    "qwen2.5-0.5b": 494_032_768,
+    "tinyllama-1.1b": 1_100_048_384,
+    "gemma-2b": 2_506_172_416,
+    "phi-2": 2_779_683_840,
+    "phi-3-mini": 3_821_079_552,
+    "llama-2-7b": 6_738_415_616,
+    "mistral-7b-v0.1": 7_241_732_096,
+    "qwen2.5-7b": 7_615_616_512,
+    "llama-3-8b": 8_030_261_248,
+    "gemma-2-9b": 9_241_705_984,
+    "llama-2-13b": 13_015_864_320,
+    "mixtral-8x7b": 46_702_792_704,
+    "llama-2-70b": 68_976_648_192,
+}
+"""Parameters as the models' pages on the Hub count them ("Model size", from the safetensors)."""
+
 
 def gpus(count: int, name: str, free_mib: int, capability: tuple[int, int]) -> tuple[Gpu, ...]:
     """So many GPUs of a type; 2 % of their memory is the driver's."""

@@ -20,6 +20,7 @@ from promptmill.errors import ConfigurationError, EngineError
 from promptmill.hardware import Hardware
 from promptmill.model import pin_model
 from promptmill.placement import Placement, load_placed, place_model, recorded_placement
+from promptmill.placing.checkpoint import Checkpoint, inspect_checkpoint
 from promptmill.placing.memory import GIB, MIB, Workload
 from promptmill.placing.options import PlacementOptions
 from promptmill.placing.workload import workload_of
@@ -129,16 +130,15 @@ def _just_enough_for_4bit(model: Path, make_run: MakeRun) -> int:
     while high - low > 1000:
         middle = (low + high) // 2
         try:
-            module._decided(run, *_parts(run), replace(CPU, host_bytes=middle), PlacementOptions())
+            module._decided(run, _checkpoint(run), replace(CPU, host_bytes=middle), PlacementOptions())
             high = middle
         except EngineError:
             low = middle
     return high
 
 
-def _parts(run: RunFolder) -> tuple[Any, Any]:
-    pinned = module.require_model(run)
-    return pinned, module.inspect_checkpoint(pinned.folder)
+def _checkpoint(run: RunFolder) -> Checkpoint:
+    return inspect_checkpoint(module.require_model(run).folder)
 
 
 def test_hardware_that_was_met_before_is_not_calibrated_again(
@@ -147,7 +147,7 @@ def test_hardware_that_was_met_before_is_not_calibrated_again(
     """The record is the answer; nothing is loaded for it."""
     run = make_run(tiny_gpt2)
     first = place_model(run, CPU, PROMPTS)
-    monkeypatch.setattr(module, "load_model", _never)
+    monkeypatch.setattr(module, "load_decided", _never)
     assert place_model(run, CPU, PROMPTS) == first
 
 
@@ -167,7 +167,7 @@ def test_what_does_not_fit_fails_before_anything_is_loaded(
     tiny_gpt2: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the sizes and ways out, and without an identity: another machine may still begin the run."""
-    monkeypatch.setattr(module, "load_model", _never)
+    monkeypatch.setattr(module, "load_decided", _never)
     run = make_run(tiny_gpt2)
     with pytest.raises(EngineError, match=r"(?s)nothing was loaded.*KiB|MiB.*3\. "):
         place_model(run, replace(CPU, host_bytes=MIB // 10), PROMPTS)

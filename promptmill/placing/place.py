@@ -1,0 +1,94 @@
+"""From a model's files to a loaded model: the part that needs no run, as a dataset run and a chat share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from promptmill.engine.loading import LoadedModel, LoadPlan, load_model, load_tokenizer
+from promptmill.hardware import Hardware
+from promptmill.model import PinnedModel
+from promptmill.placing.case import Case
+from promptmill.placing.checkpoint import Checkpoint
+from promptmill.placing.choices import possible_quantizations, resolve_dtype
+from promptmill.placing.decide import decide
+from promptmill.placing.decision import Decision
+from promptmill.placing.gpus import claim_gpus
+from promptmill.placing.memory import Workload
+from promptmill.placing.options import PlacementOptions
+from promptmill.placing.refusal import refusal
+from promptmill.placing.shape import skeleton_of
+from promptmill.placing.split import Splitter
+from promptmill.placing.stored import stored_folder
+from promptmill.placing.torch_build import require_gpu_build, require_no_hidden_gpus
+
+
+def decide_place(
+    checkpoint: Checkpoint,
+    hardware: Hardware,
+    options: PlacementOptions,
+    *,
+    dtype: str,
+    quantization: str,
+    workload: Callable[[Any], Workload],
+) -> Decision:
+    """Where a model goes, and as what; nothing is loaded.
+
+    Args:
+        dtype, quantization: as the user gives them, `auto` included.
+        workload: how long rows become, told the tokenizer.
+
+    Raises:
+        ConfigurationError: the hardware cannot do the dtype.
+        EngineError: nothing that the options allow holds the model.
+    """
+    auto = quantization == "auto" and checkpoint.method is None
+    folder = str(checkpoint.folder)
+    skeleton = skeleton_of(folder, checkpoint.gguf)
+    shape = skeleton.stored(checkpoint)
+    rows = workload(load_tokenizer(folder, checkpoint.gguf)).within(shape.context)
+    case = Case(
+        shape,
+        hardware,
+        options,
+        rows,
+        resolve_dtype(dtype, hardware, checkpoint),
+        checkpoint.quantization if checkpoint.method else "none" if auto else quantization,
+        Splitter(skeleton, shape),
+    )
+    decision = decide(case, auto=auto)
+    if decision is not None:
+        return decision
+    if auto:
+        case = replace(case, quantization=possible_quantizations(case.shape, hardware.gpus)[-1])
+    raise refusal(case)
+
+
+def load_decided(data: Path, pinned: PinnedModel, checkpoint: Checkpoint, decision: Decision) -> LoadedModel:
+    """The model as it was decided on, with the GPUs that a copy needs; waits while other processes have them.
+
+    To be called before this process touches CUDA.
+
+    Raises:
+        EngineError: too little memory is free now, or the model cannot be loaded.
+    """
+    if decision.needs:
+        require_gpu_build()
+        claim_gpus(decision.needs)
+    elif decision.hardware == "cpu":
+        require_no_hidden_gpus()
+    return load_model(_plan(data, pinned, checkpoint, decision))
+
+
+def _plan(data: Path, pinned: PinnedModel, checkpoint: Checkpoint, decision: Decision) -> LoadPlan:
+    models = data / "models"
+    stored = stored_folder(models, pinned.revision, decision.quantization, decision.dtype)
+    plan = LoadPlan(pinned.folder, decision.dtype, decision.quantization, decision.device_map, gguf=checkpoint.gguf)
+    offload = models / "offload" / f"{pinned.revision}-{decision.dtype}" if decision.kind == "disk-offload" else None
+    return replace(
+        plan,
+        stored=str(stored) if plan.quantises and not checkpoint.is_quantised else None,
+        offload=None if offload is None else str(offload),
+    )

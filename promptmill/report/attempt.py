@@ -1,0 +1,39 @@
+"""The report as a part of assembling: tried in a process of its own, and never a reason to fail.
+
+It takes memory of its own and libraries of other languages; a dataset of days is not to go with them.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+from promptmill.run import RunFolder
+
+logger = logging.getLogger(__name__)
+
+# Ten times what ten million rows take.
+MOST_SECONDS = 1800.0
+
+
+def attempt_report(run: RunFolder) -> None:
+    """Write the report, and the card's picture, of a run whose dataset is laid out; a failure is logged."""
+    command = [sys.executable, "-m", "promptmill.report", str(run.path)]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=MOST_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        _failed(run, f"{error}.")
+        return
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        _failed(run, said[-1][:500] if said else f"It ended with code {done.returncode}.")
+
+
+def _failed(run: RunFolder, why: str) -> None:
+    logger.warning(
+        "The report or the card's picture is missing: %s The dataset is complete without; for the report, run "
+        "`promptmill report %s`.",
+        why,
+        run.path,
+    )
