@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from promptmill.commands import chat, fit, report, status
+from promptmill.commands import chat, doctor, fit, report, status
 
 app = typer.Typer(
     help="Look at models, runs and datasets. To make one: luigi --module workflows BuildDataset --local-scheduler",
@@ -20,6 +20,7 @@ def _commands() -> None:
 
 
 app.command(epilog=chat.EXAMPLE)(chat.chat)
+app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 app.command(epilog=fit.EXAMPLE)(fit.fit)
 app.command(epilog=report.EXAMPLE)(report.report)
 app.command(epilog=status.EXAMPLE)(status.status)

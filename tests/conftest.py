@@ -11,8 +11,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from promptmill.demo import ensure_demo_model
 from tests.engine.tiny import BOS, EOS, VOCABULARY, byte_tokenizer
 from tests.hub.fixtures import hub
+from tests.slurm.fixtures import _slurm, cluster
 
-__all__ = ["hub"]
+__all__ = ["_slurm", "cluster", "hub"]
 
 
 @pytest.fixture(autouse=True)

@@ -76,3 +76,30 @@ def begun_run(data: Path, prompts: Path) -> RunFolder:
         ),
     )
     return run
+
+
+def fake_program(folder: Path, name: str, script: str) -> None:
+    """A program that is a shell script; the folder belongs at the head of PATH."""
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def fake_nvml(folder: Path, *gpus: tuple[str, float, float, tuple[int, int]], cuda: int = 12040) -> None:
+    """NVIDIA's driver library with these GPUs (name, GiB free, GiB in all, capability), for PYTHONPATH."""
+    (folder / "pynvml.py").write_text(
+        "from types import SimpleNamespace\n"
+        "class NVMLError(Exception): pass\n"
+        "NVML_ERROR_LIBRARY_NOT_FOUND, NVML_ERROR_DRIVER_NOT_LOADED = 12, 9\n"
+        f"GPUS = {list(gpus)!r}\n"
+        "nvmlInit = nvmlShutdown = lambda: None\n"
+        "nvmlDeviceGetCount = lambda: len(GPUS)\n"
+        "nvmlDeviceGetHandleByIndex = lambda index: index\n"
+        "nvmlDeviceGetName = lambda handle: GPUS[handle][0]\n"
+        "nvmlDeviceGetMemoryInfo = lambda handle: SimpleNamespace(\n"
+        "    free=int(GPUS[handle][1] * 2**30), total=int(GPUS[handle][2] * 2**30))\n"
+        "nvmlDeviceGetCudaComputeCapability = lambda handle: GPUS[handle][3]\n"
+        "nvmlDeviceGetUUID = lambda handle: f'GPU-{handle}'\n"
+        "nvmlSystemGetDriverVersion = lambda: '550.54'\n"
+        f"nvmlSystemGetCudaDriverVersion = lambda: {cuda}\n"
+    )

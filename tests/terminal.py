@@ -49,6 +49,14 @@ class Terminal:
         since, self._looked = self._looked, found + len(text)
         return self.shown[since : self._looked]
 
+    def wait_for_more(self, characters: int) -> None:
+        """Wait until so many more characters are shown, whatever they are."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while len(self.shown) < self._looked + characters:
+            if not self._read(until - time.monotonic()):
+                raise AssertionError(f"nothing more was shown; there is:\n{self.shown}")
+        self._looked = len(self.shown)
+
     def end(self) -> int:
         """Wait until the program ends; its exit code."""
         until = time.monotonic() + PATIENCE_SECONDS

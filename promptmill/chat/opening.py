@@ -9,7 +9,7 @@ from typing import Any
 
 from promptmill.chat.settings import ChatSettings
 from promptmill.engine.loading import LoadedModel
-from promptmill.errors import HubUnavailable
+from promptmill.errors import ConfigurationError, HubUnavailable
 from promptmill.hardware import detect_hardware
 from promptmill.hub.auth import check_access
 from promptmill.model import PinnedModel, checked_model, have_model, is_at_hand, is_in_cache, kind_of
@@ -62,7 +62,8 @@ def open_model(settings: ChatSettings) -> OpenedModel:
     checkpoint.require_not_again(settings.quantization)
     checkpoint.require_backend()
 
-    def workload(_: Any) -> Workload:
+    def workload(tokenizer: Any) -> Workload:
+        _require_system_fits(tokenizer, settings)
         return Workload(CHAT_TOKENS, settings.sampling.max_new_tokens)
 
     decision = decide_place(
@@ -87,3 +88,12 @@ def _fetched(settings: ChatSettings) -> PinnedModel:
             if not is_in_cache(model, revision, allow_pickle=settings.allow_pickle):
                 raise
     return have_model(model, revision, settings.data, allow_pickle=settings.allow_pickle)
+
+
+def _require_system_fits(tokenizer: Any, settings: ChatSettings) -> None:
+    """Asked before the weights are loaded, which may take minutes."""
+    if settings.system is not None and not tokenizer.chat_template:
+        raise ConfigurationError(
+            f"--system needs a chat model, and {settings.model} has no chat template. Put the text into the prompt "
+            "itself."
+        )

@@ -26,6 +26,7 @@ class Session:
         """Deal with every line; returns the last error, each of which was told when it came."""
         trouble = None
         for line in lines:
+            self._interrupts.pressed = False
             try:
                 self._take(line)
             except PromptmillError as error:
@@ -49,7 +50,6 @@ class Session:
                 "not shown to the model any more."
             )
         self._conversation.begin()
-        self._interrupts.pressed = False
         spoken = self._speaker.speak(fitted.row, self._screen.write, lambda: self._interrupts.pressed)
         self._screen.end_completion()
         kept = bool(spoken.text.strip())

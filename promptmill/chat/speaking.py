@@ -100,12 +100,15 @@ class Speaker:
         """Generate a completion and hand over its text as it comes.
 
         Raises:
-            EngineError: the model cannot go on: out of memory, or its logits are no numbers.
+            EngineError: the model cannot go on: out of memory, logits that are no numbers, or an error of its own.
         """
         try:
             return self._speak(row, write, should_stop)
         except torch.OutOfMemoryError:
             pass  # freed below, where no frame holds on to tensors any more
+        except (RuntimeError, ValueError, LookupError, TypeError) as error:
+            self.forget()
+            raise EngineError(f"The model fails on this conversation: {type(error).__name__}: {error}") from error
         self.forget()
         raise EngineError(
             f"There is no memory for a conversation of {row.length} tokens. /undo or /reset makes it shorter; "

@@ -14,7 +14,7 @@ from promptmill.chat.screen import Screen
 from promptmill.chat.session import Session
 from promptmill.chat.settings import ChatSettings
 from promptmill.chat.speaking import Speaker
-from promptmill.errors import ConfigurationError, PromptmillError
+from promptmill.errors import PromptmillError
 
 
 def talk(settings: ChatSettings) -> PromptmillError | None:
@@ -32,7 +32,6 @@ def talk(settings: ChatSettings) -> PromptmillError | None:
     screen, interactive = Screen(), is_interactive()
     screen.remark(f"Loading {settings.model}.")
     opened = open_model(settings)
-    _require_system_fits(opened, settings.system)
     logging.getLogger("promptmill").setLevel(logging.WARNING)
     screen.remark(_greeting(opened, interactive))
     conversation = Conversation(is_chat=opened.is_chat_model, system=settings.system, seed=settings.seed)
@@ -44,13 +43,6 @@ def talk(settings: ChatSettings) -> PromptmillError | None:
     with interrupts.caught():
         session.run(typed_lines(screen, interrupts, WORDS))
     return None
-
-
-def _require_system_fits(opened: OpenedModel, system: str | None) -> None:
-    if system is not None and not opened.is_chat_model:
-        raise ConfigurationError(
-            f"--system needs a chat model, and {opened.name} has no chat template. Put the text into the prompt itself."
-        )
 
 
 def _greeting(opened: OpenedModel, interactive: bool) -> str:

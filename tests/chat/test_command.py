@@ -47,7 +47,7 @@ def test_a_chat_at_a_terminal(data_with_demo: Path, tmp_path: Path) -> None:
         assert "tokens/s, the first after" in terminal.wait_for(" s\x1b[0m")
         terminal.wait_for("> ")
         terminal.type("Tell me a long story about a cat.\r")
-        terminal.wait_for("village")
+        terminal.wait_for("Luna")
         assert "tokens/s" not in terminal.shown.rpartition("long story")[2]  # it is being streamed
         terminal.type(CTRL_C)
         terminal.wait_for("stopped")
@@ -69,9 +69,9 @@ def test_ctrl_c_leaves_the_program_running(tiny_chat: Path, tmp_path: Path) -> N
     """It stops an answer, whose part stays in the history; it drops a line that is typed; and nothing else."""
     with Terminal([*CHAT, str(tiny_chat), "--max-new-tokens", "3000"], cwd=tmp_path) as terminal:
         terminal.wait_for("> ")
-        terminal.type("first\r\n")
+        terminal.type("first\r")
         terminal.wait_for("first")
-        terminal.wait_for("\n")
+        terminal.wait_for_more(40)
         terminal.type(CTRL_C + CTRL_C)
         terminal.wait_for("stopped")
         terminal.wait_for("> ")
@@ -178,7 +178,7 @@ def test_quantised_weights_are_those_of_a_run(quantization: str, slow_gpt2: Path
             cwd=tmp_path, says="a\n",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        assert f"{quantization}, computing in float32" in done.stderr
+        assert f"{quantization}, computing in float32" in " ".join(done.stderr.split())
         assert len(list((tmp_path / "d" / "models" / "quantized").glob(f"*-{quantization}-float32"))) == 1
     assert "Kept the quantised weights" not in done.stderr
 

@@ -161,8 +161,15 @@ def test_what_a_template_refuses_hides_no_turns() -> None:
     assert conversation.first == 0
 
 
-def test_a_failed_pass_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Out of memory is a sentence, and the next prompt is computed from its beginning."""
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "no memory for a conversation of"),
+        (IndexError("index out of range"), "The model fails on this conversation: IndexError: index out of range"),
+    ],
+)
+def test_a_failed_pass_leaves_nothing_behind(error: Exception, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a sentence, and the next prompt is computed from its beginning."""
     model = loaded()
     speaker = Speaker(model, WARM)
     conversation = Conversation(is_chat=True, system=None, seed=0)
@@ -172,11 +179,11 @@ def test_a_failed_pass_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) ->
 
     def forward(*args: object, **kwargs: object) -> object:
         if next(calls) == 3:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise error
         return whole(*args, **kwargs)
 
     monkeypatch.setattr(type(model.model), "forward", forward)
-    with pytest.raises(EngineError, match="no memory for a conversation of"):
+    with pytest.raises(EngineError, match=says):
         speaker.speak(fitted.row, lambda _: None, never)
     request, spoken, _ = ask(speaker, conversation, "x")
     assert spoken.text == in_a_run(model, request, WARM).response
