@@ -83,6 +83,11 @@ class RunFolder:
         return self.path / "dataset"
 
     @property
+    def report(self) -> Path:
+        """What people look at: a page about dataset and run."""
+        return self.path / "report.html"
+
+    @property
     def dataset_manifest(self) -> Path:
         """The proof that the dataset is complete."""
         return self.path / "dataset.json"

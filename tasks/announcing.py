@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -51,3 +52,13 @@ class Announcer:
                 self._task.set_status_message(text)
             except Exception as error:  # whatever it is, it only concerns the page
                 logger.debug("The scheduler was not told how far this is: %s", error)
+
+
+def link_to(task: Any, page: Path) -> None:
+    """Have the scheduler's page link to a file, where there is such a page and such a file."""
+    if luigi.interface.core().local_scheduler or not page.is_file():
+        return
+    try:
+        task.set_tracking_url(page.absolute().as_uri())
+    except Exception as error:
+        logger.debug("The scheduler was not told of %s: %s", page, error)

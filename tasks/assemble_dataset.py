@@ -8,6 +8,7 @@ import luigi
 
 from promptmill.assemble import assemble, recorded_dataset
 from promptmill.plan import recorded_manifest
+from tasks.announcing import link_to
 from tasks.download_model import DownloadModel
 from tasks.generate_shard import GenerateShard
 from tasks.hardware_parameters import HardwareParameters
@@ -36,6 +37,7 @@ class AssembleDataset(HardwareParameters, Stage):
         if assemble(self.folder):
             # The damaged ones now count as unfinished: Luigi runs them, then this method from its top.
             yield self._shards()
+        link_to(self, self.folder.report)
 
     def _shards(self) -> list[GenerateShard]:
         count = len(recorded_manifest(self.folder).shards)

@@ -21,9 +21,9 @@ def report(
     """Write a run's report, finished or not: one HTML file that opens offline. Is the dataset any good?"""
     from promptmill.commands.console import output as console
     from promptmill.report.showing import shown
-    from promptmill.report.writing import REPORT, write_report
+    from promptmill.report.writing import write_report
     from promptmill.status.choosing import choose_run
 
     chosen = choose_run(run, data_dir)
-    path = output or chosen.path / REPORT
+    path = output or chosen.report
     console().print(shown(write_report(chosen, path), path))

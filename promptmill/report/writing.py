@@ -20,7 +20,6 @@ from promptmill.report.verdict import judge
 from promptmill.run import RunFolder, recorded_identity, recorded_prompts_source
 from promptmill.status import read_status
 
-REPORT = "report.html"
 SAMPLES = 20
 
 
@@ -35,7 +34,7 @@ def write_report(run: RunFolder, path: Path | None = None) -> Report:
         StorageError: its own files are damaged, or the report cannot be written.
     """
     report = read_report(run)
-    with atomic_write(path or run.path / REPORT) as temporary:
+    with atomic_write(path or run.report) as temporary:
         temporary.write_text(page(report), encoding="utf-8", errors="replace")
     return report
 
