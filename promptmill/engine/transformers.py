@@ -91,9 +91,12 @@ class TransformersEngine:
         return self._ready
 
     def _choose(self, forward: Forward) -> tuple[Decoder, Policy]:
+        from promptmill.engine.allocator import keep_freed_memory
         from promptmill.engine.policy import Policy, choose_positions, choose_slots
         from promptmill.engine.ways import choose_decoder, position_bytes
 
+        if forward.device.type == "cpu":
+            keep_freed_memory()
         positions = self._positions or choose_positions(position_bytes(forward))
         policy = Policy(choose_slots(forward.device, self._batch_size), positions)
         decoder = choose_decoder(forward, policy, self._way)

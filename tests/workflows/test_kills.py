@@ -65,9 +65,8 @@ def test_a_signal_keeps_the_finished_rows(tmp_path: Path, options: list[object],
     """The process ends within ten seconds with 75, and what it had finished is committed."""
     options = [*options, "--checkpoint-seconds", 3600, "--batch-size", 4, "--max-new-tokens", 20]
     process = start(*options, cwd=tmp_path)
-    _wait_until(lambda: any(tmp_path.glob("data/runs/*/progress/*.json")), process)
+    _wait_until(lambda: any(_rows_told(tmp_path)), process)
     assert list(committed(only_run(tmp_path / "data"))) == []
-    time.sleep(1)
     told = time.monotonic()
     process.send_signal(number)
     said, _ = process.communicate(timeout=60)
@@ -82,8 +81,7 @@ def test_a_signal_to_a_run_with_workers_stops_all_of_them(tmp_path: Path, option
     """Slurm and terminals signal the whole group; the parent's code is 75 and rows of both shards are kept."""
     options = [*options, "--checkpoint-seconds", 3600, "--batch-size", 4, "--max-new-tokens", 20, "--workers", 2]
     process = start(*options, cwd=tmp_path)
-    _wait_until(lambda: len(list(tmp_path.glob("data/runs/*/progress/*.json"))) == 2, process)
-    time.sleep(1)
+    _wait_until(lambda: len([rows for rows in _rows_told(tmp_path) if rows]) == 2, process)
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 75, said
@@ -104,6 +102,11 @@ def _wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -
     while not condition() and process.poll() is None:
         assert time.monotonic() < limit, "waited two minutes in vain"
         time.sleep(0.01)
+
+
+def _rows_told(folder: Path) -> list[int]:
+    """How many rows each process says that it has made."""
+    return [json.loads(path.read_text())["rows"] for path in folder.glob("data/runs/*/progress/*.json")]
 
 
 def _count(folder: Path) -> int:
