@@ -22,6 +22,7 @@ from promptmill.settings import RunSettings
 from promptmill.shard import ShardCounts, ShardManifest
 from promptmill.slurm.options import SlurmOptions
 from promptmill.slurm.submission import Plan, prepare
+from tests.terminal import Terminal
 
 NOT_FOUND = 66
 
@@ -90,6 +91,20 @@ def test_a_run_of_ten_million_rows_is_told(tmp_path: Path) -> None:
     assert "8,004,000 of 10,000,000 (80.0 %)" in said
     assert "800 done, 1 running, 199 waiting, 0 lost of 1000" in said
     assert "50 now" in said
+
+
+@pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}], ids=["colours", "no colours"])
+def test_a_terminal_gets_80_columns_and_colours_unless_told(tmp_path: Path, variables: dict[str, str]) -> None:
+    """The same words as in a pipe."""
+    big_run(tmp_path / "data", 10_000, done=1)
+    command = [sys.executable, "-m", "promptmill.cli", "status", "big"]
+    with Terminal(command, cwd=tmp_path, env=variables) as terminal:
+        assert terminal.end() == 0
+    assert "625 of 10,000" in terminal.text
+    assert max(map(len, terminal.text.splitlines())) <= 80
+    assert ("33mstopped" in terminal.shown) == (not variables)
+    piped = status("big", cwd=tmp_path).stdout
+    assert [line.rstrip() for line in terminal.text.splitlines()] == [line.rstrip() for line in piped.splitlines()]
 
 
 def test_scripts_get_one_json_object(tmp_path: Path) -> None:
