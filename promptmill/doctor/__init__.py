@@ -4,7 +4,7 @@
     isolated      runs checks side by side, with a deadline each
     one           a single check, as its process runs it
     checks        the table of them
-    packages, driver, bits, hub, folders, mounts, partitions, luigi_config      what is checked
+    packages, driver, bits, hub, folders, partitions, luigi_config      what is checked
     showing       findings for people
 
 A check that crashes or hangs fails by itself and disturbs no other.

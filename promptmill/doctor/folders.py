@@ -7,11 +7,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from promptmill.doctor.mounts import Mount, mount_of
 from promptmill.doctor.values import Finding, Verdict
 from promptmill.errors import StorageError
 from promptmill.files import create_json, read_json, write_json
 from promptmill.hub.space import readable, room_for
+from promptmill.mounts import Mount, mount_of
 
 CACHE_LEAST, CACHE_EASY = 2 * 10**9, 20 * 10**9
 """Bytes: a small model in 16 bits; a model of 7 billion parameters with some room."""

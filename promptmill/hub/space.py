@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptmill.errors import StorageError
+from promptmill.mounts import mount_of
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _QUOTA_BLOCK = 1024
@@ -86,14 +86,5 @@ def parsed_quota(answer: str, device: str | None) -> int | None:
 
 def device_of(folder: Path) -> str | None:
     """What is mounted where `folder` lies, as `quota` names it."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    path = os.path.realpath(folder)
-    points = [(words[1], words[0]) for words in map(str.split, mounts) if _is_below(path, words[1])]
-    return max(points, key=lambda point: len(point[0]))[1] if points else None
-
-
-def _is_below(path: str, mount: str) -> bool:
-    return path == mount or path.startswith(mount.rstrip("/") + "/")
+    mount = mount_of(folder)
+    return mount.source if mount else None

@@ -13,12 +13,12 @@ import pytest
 from huggingface_hub import constants
 from packaging.requirements import Requirement
 
-from promptmill.doctor import bits, driver, folders, hub, luigi_config, mounts, packages, partitions
+from promptmill.doctor import bits, driver, folders, hub, luigi_config, packages, partitions
 from promptmill.doctor.driver import Build, Driver
-from promptmill.doctor.mounts import Mount, mount_of
 from promptmill.doctor.showing import summary
 from promptmill.doctor.values import Finding, worst
 from promptmill.hub.patience import Patience
+from promptmill.mounts import Mount, mount_of
 from tests.fakes import fake_program
 from tests.hub import HubServer
 
@@ -251,7 +251,7 @@ def test_the_mount_of_a_folder_is_the_closest_one(tmp_path: Path) -> None:
     assert mount_of(Path("/scratch two/x"), table) == Mount("mds:/s", "lustre")
     assert mount_of(Path("/homely"), table) == Mount("/dev/sda1", "ext4")
     assert mount_of(tmp_path, tmp_path / "none") is None
-    assert mounts.mount_of(tmp_path) is not None
+    assert mount_of(tmp_path) is not None
 
 
 def slurm(folder: Path, monkeypatch: pytest.MonkeyPatch, sinfo: str, *, without: str | None = None) -> list[Finding]:
