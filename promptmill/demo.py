@@ -40,7 +40,6 @@ def ensure_demo_model(models: Path) -> Path:
     folder = demo_folder(models)
     if not folder.exists():
         logger.info("Converting the demo model (once, about a minute): %s → %s", PACKAGE, folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
         with atomic_folder(folder) as temporary:
             _convert(demo_gguf(), temporary)
     return folder

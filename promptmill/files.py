@@ -13,7 +13,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     temporary = path.parent / f".{path.name[:80]}{TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}"
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             yield temporary
             _fsync(temporary)
@@ -87,7 +87,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Like `atomic_write` for a whole folder of files; the first writer wins, a later one is dropped."""
     temporary = path.parent / f".{path.name[:80]}{TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}"
     with storage_errors(path):
-        temporary.mkdir(parents=True)
+        make_folder(temporary)
         try:
             yield temporary
             for file in temporary.rglob("*"):
@@ -98,6 +98,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         finally:
             _remove_tree(temporary)
         fsync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, so that their names last as a file's does."""
+    missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        # One may be allowed to make folders where one may not look.
+        with suppress(PermissionError):
+            fsync_folder(path.parent)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -114,7 +124,7 @@ def create_json(path: Path, value: object) -> bool:
     """
     temporary = path.parent / f".{path.name}{TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}"
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         temporary.write_text(_readable(value), encoding="utf-8")
         _fsync(temporary)
         try:
@@ -125,6 +135,14 @@ def create_json(path: Path, value: object) -> bool:
             temporary.unlink(missing_ok=True)
         fsync_folder(path.parent)
     return True
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file in one write, so that a kill tears at most the last; a power cut may take some."""
+    with storage_errors(path):
+        make_folder(path.parent)
+        with path.open("ab") as file:
+            file.write(f"{line}\n".encode())
 
 
 def read_json(path: Path) -> Any | None:

@@ -49,7 +49,6 @@ def store(model: Any, folder: Path) -> None:
     Raises:
         StorageError: the disk is full, or not ours to write.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     remove_stale_temporaries(folder.parent)
     with atomic_folder(folder) as temporary, warnings.catch_warnings():
         # "Attempting to save a model with offloaded modules": said of any model on a CPU.

@@ -1,0 +1,1 @@
+"""Breaking everything on purpose: short versions of what `make chaos` does at length."""
