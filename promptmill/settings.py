@@ -31,6 +31,7 @@ class RunSettings:
         prompts_sha256: SHA-256 of what the prompts' source holds (`promptmill.prompts`).
         limit: only the first so many prompts; None for all.
         seed: of the run; each row derives its own from it.
+        trust_remote_code: whether Python code that comes with the model is run.
     """
 
     model: str
@@ -46,6 +47,7 @@ class RunSettings:
     dtype: str
     quantization: str
     engine: str
+    trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
         _one_of("--dtype", self.dtype, DTYPES)
@@ -61,7 +63,10 @@ class RunSettings:
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary; `from_json` gives the same settings back."""
-        return asdict(self)
+        value = asdict(self)
+        if not self.trust_remote_code:
+            del value["trust_remote_code"]  # runs from before there was this setting keep their names
+        return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> RunSettings:
@@ -84,7 +89,7 @@ def canonical_hash(value: object) -> str:
 
 def differences(old: RunSettings, new: RunSettings) -> list[str]:
     """One line a setting that differs, old value → new value."""
-    before, after = _flat(old.to_json()), _flat(new.to_json())
+    before, after = _flat(asdict(old)), _flat(asdict(new))
     return [_difference(key, before.get(key), after.get(key)) for key in after if before.get(key) != after.get(key)]
 
 

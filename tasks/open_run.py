@@ -65,6 +65,7 @@ class OpenRun(RunParameters, PromptmillTask):
             dtype=self.dtype,
             quantization=self.quantization,
             engine=self.engine,
+            trust_remote_code=self.trust_remote_code,
         )
 
     @cached_property

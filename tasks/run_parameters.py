@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from promptmill.sampling import SamplingParameters
 from promptmill.settings import DEMO, DTYPES, ENGINES, QUANTIZATIONS
-from tasks.parameters import Setting, integer, number, strings
+from tasks.parameters import Setting, integer, number, strings, switch
 
 DEFAULTS = SamplingParameters()
 
@@ -55,5 +55,8 @@ class RunParameters:
         default="none", description=f"One of {', '.join(QUANTIZATIONS)} (bitsandbytes). Default: none."
     )
     engine = Setting(default="transformers", description=f"One of {', '.join(ENGINES)}. Default: transformers.")
+    trust_remote_code = switch(
+        description="Run the Python code that comes with the model. Default: off, such a model is refused."
+    )
     data_dir = Setting(default="data", significant=False, description="Where everything is kept. Default: ./data.")
     name = Setting(default=None, description="Name of the run. Default: made of model, prompts and settings.")

@@ -34,9 +34,10 @@ def hub_errors(repo: str, kind: str = "model") -> Iterator[None]:
         raise translated from error
 
 
-def prepare_command(model: str) -> str:
+def prepare_command(model: str, *, remote_code: bool = False) -> str:
     """What fetches a model where there is internet."""
-    return f"luigi --module workflows PrepareModel --model {shlex.quote(model)} --local-scheduler"
+    code = " --trust-remote-code" if remote_code else ""
+    return f"luigi --module workflows PrepareModel --model {shlex.quote(model)}{code} --local-scheduler"
 
 
 def page(repo: str, kind: str) -> str:
