@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from promptmill.errors import StorageError
+from promptmill.sharing import make_folder, share_like_its_folder
 
 TEMPORARY_MARK = ".tmp-"
 CORRUPT_MARK = ".corrupt"
@@ -71,9 +73,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     temporary = path.parent / f".{path.name[:80]}{TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}"
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             yield temporary
+            share_like_its_folder(temporary)
             _fsync(temporary)
             os.replace(temporary, path)
         except BaseException:
@@ -87,10 +90,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Like `atomic_write` for a whole folder of files; the first writer wins, a later one is dropped."""
     temporary = path.parent / f".{path.name[:80]}{TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}"
     with storage_errors(path):
-        temporary.mkdir(parents=True)
+        make_folder(temporary)
         try:
             yield temporary
+            mode = temporary.stat().st_mode
             for file in temporary.rglob("*"):
+                # Safetensors are written 0600, whatever the umask: they get what the folder got.
+                file.chmod(stat.S_IMODE(mode) if file.is_dir() else mode & 0o666)
                 _fsync(file)
             fsync_folder(temporary)
             if not path.exists():
@@ -114,8 +120,9 @@ def create_json(path: Path, value: object) -> bool:
     """
     temporary = path.parent / f".{path.name}{TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}"
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         temporary.write_text(_readable(value), encoding="utf-8")
+        share_like_its_folder(temporary)
         _fsync(temporary)
         try:
             os.link(temporary, path)

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from promptmill.files import storage_errors
 from promptmill.rows import Row
+from promptmill.sharing import make_folder, share_like_its_folder
 
 End = Literal["done", "stopped", "failed"]
 # A short run gets points enough for a chart, a long one a line a minute.
@@ -90,10 +91,11 @@ class ShardHistory:
         host, process = socket.gethostname(), round(self._process, 1)
         point = Point(host, process, round(now, 1), self._shard, self._rows, self._tokens, end)
         with storage_errors(self._file):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._file.parent)
             # One write, so that a kill tears at most the last line.
             with self._file.open("ab") as file:
                 file.write(f"{json.dumps(asdict(point))}\n".encode())
+            share_like_its_folder(self._file)  # the number of this process comes again, perhaps as another user's
 
 
 def read_history(file: Path) -> list[Point]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -95,7 +96,11 @@ def _plan(data: Path, pinned: PinnedModel, checkpoint: Checkpoint, decision: Dec
         gguf=checkpoint.gguf,
         remote_code=code,
     )
-    offload = models / "offload" / f"{pinned.revision}-{decision.dtype}" if decision.kind == "disk-offload" else None
+    offload = (
+        models / "offload" / f"{pinned.revision}-{decision.dtype}-{os.getuid()}"
+        if decision.kind == "disk-offload"
+        else None
+    )
     return replace(
         plan,
         stored=str(stored) if plan.quantises and not checkpoint.is_quantised else None,

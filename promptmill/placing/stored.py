@@ -16,6 +16,7 @@ from typing import Any
 from promptmill.errors import EngineError
 from promptmill.files import atomic_folder, remove_stale_temporaries, set_aside
 from promptmill.placing.headers import stored_tensors
+from promptmill.sharing import make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +50,10 @@ def store(model: Any, folder: Path) -> None:
     Raises:
         StorageError: the disk is full, or not ours to write.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     remove_stale_temporaries(folder.parent)
     with atomic_folder(folder) as temporary, warnings.catch_warnings():
         # "Attempting to save a model with offloaded modules": said of any model on a CPU.
         warnings.simplefilter("ignore", UserWarning)
         model.save_pretrained(temporary, max_shard_size=SHARD_SIZE)
-        for file in temporary.iterdir():
-            file.chmod(0o644)  # safetensors are written 0600, which a shared data folder cannot use
     logger.info("Kept the quantised weights in %s: the next start reads those.", folder)

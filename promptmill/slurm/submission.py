@@ -10,6 +10,7 @@ from typing import Any
 
 from promptmill.files import atomic_write, read_json, write_json
 from promptmill.run import RunFolder
+from promptmill.sharing import make_folder
 from promptmill.slurm.commands import Job, jobs, sbatch
 from promptmill.slurm.filling import Filling, refused_nodes
 from promptmill.slurm.layout import SlurmFolder
@@ -101,7 +102,7 @@ def submit(run: RunFolder, submission: Submission) -> Submission:
         SlurmUnavailable, SlurmRefused
     """
     folder = SlurmFolder.of(run)
-    folder.logs.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.logs)
     folder.ended.unlink(missing_ok=True)
     write_json(folder.submission, asdict(submission))
     ids: list[str] = []

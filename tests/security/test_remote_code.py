@@ -84,10 +84,6 @@ def test_a_hub_models_code_is_fetched_and_run_only_with_leave(
         "files"
     ].keys()
 
-    other = build_dataset(*options, "--name", "a", cwd=tmp_path, env=environment)
-    assert other.code == 78
-    assert "trust_remote_code: true → false" in other.said
-
 
 def settings(**changes: object) -> RunSettings:
     """Settings of some run."""
