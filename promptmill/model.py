@@ -63,7 +63,7 @@ def kind_of(model: str) -> ModelKind:
     """`demo`, a local folder, or a Hub repo; by its form, and by whether such a folder is there."""
     if model == DEMO:
         return "demo"
-    return "local" if model.startswith(_PATH_STARTS) or Path(model).is_dir() else "hub"
+    return "local" if model.startswith(_PATH_STARTS) or _is_folder(Path(model)) else "hub"
 
 
 def checked_model(model: str) -> str:
@@ -75,7 +75,7 @@ def checked_model(model: str) -> str:
     """
     kind = kind_of(model)
     if kind == "local":
-        return str(_checked_folder(Path(model).expanduser().resolve(), model))
+        return str(_checked_folder(model))
     if kind == "hub":
         _require_repo_id(model)
     return model
@@ -247,8 +247,19 @@ def _slug(model: str) -> str:
     return public_name(model).replace("/", "--").strip("-")
 
 
-def _checked_folder(folder: Path, typed: str) -> Path:
-    if not folder.is_dir():
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, a folder above it that may not be read
+        return False
+
+
+def _checked_folder(typed: str) -> Path:
+    try:
+        folder = Path(typed).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, no such user, a NUL
+        raise NotFound(f"--model {typed!r} cannot be looked for ({error}). Give a folder that is there.") from error
+    if not _is_folder(folder):
         raise NotFound(
             f"--model {typed}: there is no such folder. Give a folder, a Hub repo id such as gpt2, or `demo`."
         )

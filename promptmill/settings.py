@@ -16,6 +16,7 @@ DTYPES = ("auto", "float32", "float16", "bfloat16")
 QUANTIZATIONS = ("none", "8bit", "4bit", "auto")
 ENGINES = ("transformers",)
 DEMO = "demo"
+MAX_SAMPLES = 1_000_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -53,7 +54,12 @@ class RunSettings:
         _one_of("--dtype", self.dtype, DTYPES)
         _one_of("--quantization", self.quantization, QUANTIZATIONS)
         _one_of("--engine", self.engine, ENGINES)
-        _at_least("--samples-per-prompt", self.samples_per_prompt, 1)
+        if not 1 <= self.samples_per_prompt <= MAX_SAMPLES:
+            raise ConfigurationError(
+                f"--samples-per-prompt is {self.samples_per_prompt}; it has to be 1 to {MAX_SAMPLES}."
+            )
+        for option in ("model", "revision", "prompt_column", "template", "system_prompt"):
+            _check_unicode(f"--{option.replace('_', '-')}", getattr(self, option))
         if self.limit is not None:
             _at_least("--limit", self.limit, 1)
         if not 0 <= self.seed <= MAX_SEED:
@@ -137,6 +143,16 @@ def _shown(value: object) -> str:
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ConfigurationError(f"{option} is {value!r}; choose one of {', '.join(choices)}.")
+
+
+def _check_unicode(option: str, value: str | None) -> None:
+    try:
+        (value or "").encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(
+            f"{option} has a byte that is not UTF-8 at character {error.start + 1}. Type it again in a UTF-8 terminal, "
+            "or rename the folder."
+        ) from error
 
 
 def _at_least(option: str, value: int, least: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,13 @@ def template_text(template: str) -> str:
     """
     if not template.startswith("@"):
         return template
-    path = Path(template[1:]).expanduser()
+    path = Path(template[1:])
     try:
+        path = path.expanduser()
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device may have no end
+            raise OSError("it is not a regular file")
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # no such user, a NUL in the name, not UTF-8
         raise NotFound(
             f"The template file {path} cannot be read ({error}). Give --template @FILE, or the template's text itself."
         ) from error
