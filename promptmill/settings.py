@@ -59,7 +59,7 @@ class RunSettings:
                 f"--samples-per-prompt is {self.samples_per_prompt}; it has to be 1 to {MAX_SAMPLES}."
             )
         for option in ("model", "revision", "prompt_column", "template", "system_prompt"):
-            _check_unicode(f"--{option.replace('_', '-')}", getattr(self, option))
+            check_unicode(f"--{option.replace('_', '-')}", getattr(self, option))
         if self.limit is not None:
             _at_least("--limit", self.limit, 1)
         if not 0 <= self.seed <= MAX_SEED:
@@ -145,13 +145,18 @@ def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
         raise ConfigurationError(f"{option} is {value!r}; choose one of {', '.join(choices)}.")
 
 
-def _check_unicode(option: str, value: str | None) -> None:
+def check_unicode(option: str, value: str | None) -> None:
+    """Refuse a value of the command line that no file of ours could hold.
+
+    Raises:
+        ConfigurationError: it is not UTF-8.
+    """
     try:
         (value or "").encode("utf-8")
     except UnicodeEncodeError as error:
         raise ConfigurationError(
             f"{option} has a byte that is not UTF-8 at character {error.start + 1}. Type it again in a UTF-8 terminal, "
-            "or rename the folder."
+            "or rename the file or folder."
         ) from error
 
 
