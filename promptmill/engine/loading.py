@@ -223,11 +223,13 @@ def _unpacked(gguf: str) -> Any:
 
 @contextmanager
 def _engine_errors(folder: str) -> Iterator[None]:
+    from safetensors import SafetensorError
+
     try:
         yield
     except ImportError as error:
         raise EngineError(f"{folder} needs a package that is not installed: {_first_lines(error)}") from error
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise EngineError(f"The model in {folder} cannot be loaded: {_first_lines(error)}") from error
 
 
