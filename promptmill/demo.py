@@ -61,8 +61,6 @@ def _convert(gguf: Path, target: Path) -> None:
     with redirect_stderr(io.StringIO()):
         model.save_pretrained(target)
     tokenizer.save_pretrained(target)
-    for file in target.iterdir():
-        file.chmod(0o644)  # safetensors are written 0600, which a shared data folder cannot use
     write_json(
         target / "ORIGIN.json",
         {

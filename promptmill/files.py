@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from promptmill.errors import StorageError
+from promptmill.sharing import share_like_its_folder
 
 TEMPORARY_MARK = ".tmp-"
 CORRUPT_MARK = ".corrupt"
@@ -74,6 +76,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         make_folder(path.parent)
         try:
             yield temporary
+            share_like_its_folder(temporary)
             _fsync(temporary)
             os.replace(temporary, path)
         except BaseException:
@@ -90,7 +93,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         make_folder(temporary)
         try:
             yield temporary
+            mode = temporary.stat().st_mode
             for file in temporary.rglob("*"):
+                # Safetensors are written 0600, whatever the umask: they get what the folder got.
+                file.chmod(stat.S_IMODE(mode) if file.is_dir() else mode & 0o666)
                 _fsync(file)
             fsync_folder(temporary)
             if not path.exists():
@@ -101,10 +107,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, so that their names last as a file's does."""
+    """Make a folder, and those above it that are missing; within a shared one they are shared.
+
+    Their names last as a file's does: a power cut takes none of them with what was committed in them.
+    """
     missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
+        share_like_its_folder(path)
         # One may be allowed to make folders where one may not look.
         with suppress(PermissionError):
             fsync_folder(path.parent)
@@ -126,6 +136,7 @@ def create_json(path: Path, value: object) -> bool:
     with storage_errors(path):
         make_folder(path.parent)
         temporary.write_text(_readable(value), encoding="utf-8")
+        share_like_its_folder(temporary)
         _fsync(temporary)
         try:
             os.link(temporary, path)
@@ -143,6 +154,7 @@ def append_line(path: Path, line: str) -> None:
         make_folder(path.parent)
         with path.open("ab") as file:
             file.write(f"{line}\n".encode())
+        share_like_its_folder(path)  # the number of this process comes again, perhaps as another user's
 
 
 def read_json(path: Path) -> Any | None:

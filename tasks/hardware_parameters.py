@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptmill.placing.options import OFFLOADS, PlacementOptions
-from tasks.parameters import Setting, batch_size, integer, number
+from tasks.parameters import Setting, batch_size, integer, seconds
 
 
 class PlacementParameters:
@@ -60,7 +60,7 @@ class FillingParameters:
     batch_size = batch_size(
         default=None, significant=False, description="Rows in one forward pass, or auto. Default: auto."
     )
-    checkpoint_seconds = number(
+    checkpoint_seconds = seconds(
         default=60.0, significant=False, description="Commit finished rows this often. Default: 60."
     )
 

@@ -54,5 +54,3 @@ def _convert(pickles: list[Path], target: Path) -> None:
                 "Choose a revision with safetensors."
             ) from error
     save_torch_state_dict(tensors, target, safe_serialization=True)
-    for file in target.iterdir():
-        file.chmod(0o644)  # safetensors are written 0600, which a shared data folder cannot use

@@ -7,6 +7,7 @@ are seen too; a name that appeared or went without a call is an error: something
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from tests.chaos.disk import Call
 
 _WATCHED = ("fsync", "mkdir", "rename", "replace", "link", "unlink", "remove", "rmdir")
 _real = {name: getattr(os, name) for name in _WATCHED}
-_scandir = os.scandir
+_scandir, _open = os.scandir, io.open
 
 
 class Recorder:
@@ -38,7 +39,7 @@ class Recorder:
     def recording(self) -> Iterator[None]:
         """Record inside the block."""
         self._files = {path: stamp for path, stamp in self._seen() if stamp is not None}
-        with patch.multiple(os, **{name: self._standing_in(name) for name in _WATCHED}):
+        with patch.multiple(os, **{name: self._standing_in(name) for name in _WATCHED}), patch("io.open", self._open):
             yield
         self._look()
 
@@ -46,6 +47,11 @@ class Recorder:
         """Note what was written since the last call; how many calls there are then."""
         self._look()
         return len(self.calls)
+
+    def _open(self, *args: Any, **options: Any) -> Any:
+        # Of two files that are made one after the other, the first is seen before the second.
+        self._look()
+        return _open(*args, **options)
 
     def _standing_in(self, name: str) -> Callable[..., Any]:
         def call(*args: Any, **options: Any) -> Any:
@@ -96,7 +102,8 @@ class Recorder:
                 self.calls.append(Call("create", path))
             else:
                 assert self._files[path][0] == stamp[0], f"{path} is another file, and no call made it so"
-            self.calls.append(Call("write", path, content=(self._root / path).read_bytes()))
+            with _open(self._root / path, "rb") as file:
+                self.calls.append(Call("write", path, content=file.read()))
             self._files[path] = stamp
 
     def _seen(self) -> Iterator[tuple[str, tuple[int, int, int] | None]]:
