@@ -28,6 +28,11 @@ class StubEngine:
         self.fail_after = fail_after
         self.generated: list[int] = []
 
+    @property
+    def beats(self) -> int:
+        """A row is its sign of work."""
+        return len(self.generated)
+
     def generate(
         self, requests: Iterable[Request], should_stop: ShouldStop, may_begin: MayBegin = always
     ) -> Iterator[Completion]:

@@ -1,0 +1,1 @@
+"""Harnesses that break a run on purpose, and count what is lost."""
