@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TypeVar
 
 import torch
@@ -40,7 +41,7 @@ class Loop:
         self._queue: deque[Row] = deque()
         self._live: list[Row] = []
         self._done: list[Completion] = []
-        self._refused: list[Completion] = []
+        self._refused: deque[list[Completion]] = deque([[], []])
         self._begins = True
 
     def run(
@@ -64,18 +65,17 @@ class Loop:
     def _has_work(self, windows: Iterator[Window]) -> bool:
         """Keep rows in the queue while there are any; whether anything is left to do or to hand over.
 
-        Rows that were refused come after those that were taken together with them: at the head of a
-        shard they would look as if nothing could be generated.
+        What was refused comes once the rows that were looked at together with it have finished, a window
+        later: at the head of a shard it would look as if nothing could be generated.
         """
-        if not self._queue:
-            self._done.extend(self._refused)
-            self._refused = []
         if not self._queue and (window := next(windows, None)):
             self._queue.extend(window.rows)
-            self._refused = window.refused
+            self._done.extend(self._refused.popleft())
+            self._refused.append(window.refused)
         elif not self._queue and not self._live:
-            self._done.extend(self._failures.no_more())
-        return bool(self._queue or self._live or self._done or self._refused)
+            self._done.extend(chain(*self._refused, self._failures.no_more()))
+            self._refused = deque([[], []])
+        return bool(self._queue or self._live or self._done or any(self._refused))
 
     def _hand_over(self) -> list[Completion]:
         done, self._done = self._done, []
@@ -176,14 +176,19 @@ class Loop:
     def _recover_memory(self, rows: list[Row], trouble: Exception) -> None:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        if len(rows) == 1:
+        if len(rows) == 1 and rows[0].alone:
             error = f"This row alone does not fit into memory at {rows[0].length} tokens: {trouble}"
             logger.warning("%s", error)
             self._done.append(rows[0].complete("", "error", error))
             self._policy.given_up()
+            return
+        if len(rows) == 1:
+            # What it did not fit beside may have been the room for others, or another program's for a moment.
+            rows[0].alone = True
+            self._policy.out_of_memory_with_one()
         else:
             self._policy.out_of_memory(len(rows))
-            self._queue.extendleft(reversed(rows))
+        self._queue.extendleft(reversed(rows))
 
 
 def _attempted(work: Callable[[], T]) -> tuple[T | None, Exception | None]:

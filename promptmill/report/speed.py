@@ -87,8 +87,10 @@ def _lives(run: RunFolder) -> Iterator[Life]:
         for start in record.starts:
             starts[start.writer].append(_named(start, returned=start is not record.starts[-1]))
     for file in sorted(run.progress.glob("*.jsonl")):
-        heard = file.stat().st_mtime
-        for process, points in groupby(read_history(file), key=lambda point: point.process):
+        history = read_history(file)
+        for process, points in groupby(history, key=lambda point: point.process):
+            # The file tells when its last process was heard of: points leave out what was done to the clock.
+            heard = file.stat().st_mtime if process == history[-1].process else 0.0
             yield _life(file.stem, tuple(points), heard, _start_of(process, starts[file.stem]))
 
 
@@ -105,7 +107,6 @@ def _start_of(process: float, starts: list[_Recorded]) -> _Recorded | None:
 
 
 def _life(writer: str, points: tuple[Point, ...], heard: float, start: _Recorded | None) -> Life:
-    """`heard` is when its file was last written: the points of a process leave out what was done to the clock."""
     last = points[-1]
     if last.end is not None:
         why = _ENDS[last.end]
