@@ -45,10 +45,6 @@ class Tally:
         reasons = self.reasons + other.reasons
         return Tally(self.rows + other.rows, self.errors + other.errors, reasons, {**self.examples, **other.examples})
 
-    def exceeds(self, share: float) -> bool:
-        """Whether there are rows enough to judge by, and too many errors among them."""
-        return self.rows >= JUDGED_AFTER and self.errors > share * self.rows
-
 
 class ErrorShare:
     """Judges the rows of the run, and by themselves those that this process made.
@@ -73,8 +69,7 @@ class ErrorShare:
             EngineError: that was one error too many.
         """
         self._own.add(row.error)
-        if row.error is not None:
-            self.judge()
+        self.judge()
 
     def judge(self) -> None:
         """Look at what is known so far.
@@ -82,9 +77,14 @@ class ErrorShare:
         Raises:
             EngineError: too many rows ended in error.
         """
-        for tally, whose in ((self._own, "that this process made"), (self._committed + self._own, "of the run")):
-            if tally.exceeds(self._most):
-                raise EngineError(self._told(tally, whose))
+        own, before = self._own, self._committed
+        if self._too_many(own.rows, own.errors):
+            raise EngineError(self._told(own, "that this process made"))
+        if self._too_many(before.rows + own.rows, before.errors + own.errors):
+            raise EngineError(self._told(before + own, "of the run"))
+
+    def _too_many(self, rows: int, errors: int) -> bool:
+        return rows >= JUDGED_AFTER and errors > self._most * rows
 
     def _told(self, tally: Tally, whose: str) -> str:
         often = ""
