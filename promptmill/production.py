@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -12,16 +13,19 @@ from promptmill.errors import ConfigurationError
 from promptmill.generate import PromptForm, fill_shard, missing_requests
 from promptmill.hardware import available_cores, detect_hardware
 from promptmill.history import ShardHistory
+from promptmill.libraries import all_versions, library_versions, several
 from promptmill.pace import Pace
 from promptmill.placement import load_placed, require_placement
 from promptmill.plan import PromptsManifest, complete_shards, recorded_manifest, shard_store
 from promptmill.progress import Progress, writer_name
 from promptmill.prompts import read_prepared
 from promptmill.rows import Row
-from promptmill.run import Identity, RunFolder, recorded_identity
+from promptmill.run import Identity, RunFolder, recorded_identity, recorded_libraries
 from promptmill.stopping import StopRequest
 from promptmill.tolerance import USUAL, Tolerance
 from promptmill.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
 
 Tell = Callable[[float, str], None]
 OnStall = Callable[[str], None]
@@ -38,6 +42,13 @@ def _pace_of(run: Path) -> Pace:
 def _errors_of(run: RunFolder, most: float) -> ErrorShare:
     # Of the run as well: what this process makes of one shard counts for the next.
     return ErrorShare(most, committed_tally(run, recorded_manifest(run)))
+
+
+@lru_cache(maxsize=1)
+def _say_what_changed(run: RunFolder) -> None:
+    differing = several(all_versions([recorded_libraries(run), library_versions()]))
+    if differing:
+        logger.warning("The run was begun with other libraries than are here: %s. The card will say so.", differing)
 
 
 def shard_is_complete(run: RunFolder, shard: int) -> bool:
@@ -84,6 +95,7 @@ def produce_shard(
         return True
     errors = _errors_of(run, tolerance.max_error_share)
     errors.judge()  # before minutes go into loading
+    _say_what_changed(run)
     engine = _engine(run, batch_size, processes)
     history = ShardHistory(run.progress / f"{writer_name()}.jsonl", shard, len(missing))
     with history, _progress(run, manifest, shard, len(missing), tell) as progress, stop.draining():

@@ -54,6 +54,7 @@ def test_a_pass_that_hangs_ends_the_run_and_keeps_what_had_finished(
     again = build_dataset(*options, cwd=tmp_path)
     assert again.code == 0, again.said
     assert f"{len(kept)} of {ROWS} rows were already done" in again.said
+    assert "stood still" in (run / "report.html").read_text()
     table = dataset_table(run)
     assert table["prompt"].to_pylist() == [f"prompt number {index}" for index in range(ROWS)]
     texts = dict(zip(table["prompt"].to_pylist(), table["response"].to_pylist(), strict=True))
