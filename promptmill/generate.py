@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from promptmill.engine.contract import Engine, Message, Request, ShouldStop
@@ -18,6 +20,7 @@ from promptmill.shard import ShardStore
 logger = logging.getLogger(__name__)
 
 OnRow = Callable[[Row], None]
+Watch = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -51,27 +54,30 @@ class PromptForm:
 
 
 class _Committer:
-    """Collects finished rows and commits them when a checkpoint is due."""
+    """Collects finished rows and commits them when a checkpoint is due; a watchdog may do so from its thread."""
 
     def __init__(self, store: ShardStore, seconds: float) -> None:
         self._store = store
         self._seconds = seconds
         self._rows: list[Row] = []
         self._last = time.monotonic()
+        self._lock = threading.Lock()
 
     def add(self, row: Row) -> None:
-        self._rows.append(row)
+        with self._lock:
+            self._rows.append(row)
 
     def commit_if_due(self) -> None:
         if time.monotonic() - self._last >= self._seconds:
             self.commit()
 
     def commit(self) -> None:
-        if self._rows:
-            self._store.commit(self._rows)
-            logger.debug("Committed %d rows of shard %d.", len(self._rows), self._store.shard)
-        self._rows = []
-        self._last = time.monotonic()
+        with self._lock:
+            if self._rows:
+                self._store.commit(self._rows)
+                logger.debug("Committed %d rows of shard %d.", len(self._rows), self._store.shard)
+            self._rows = []
+            self._last = time.monotonic()
 
 
 def missing_requests(store: ShardStore, requests: Iterator[Request]) -> dict[int, Request]:
@@ -90,6 +96,7 @@ def fill_shard(
     on_row: OnRow,
     time_for: Callable[[float], bool] = lambda seconds: True,
     pace: Pace | None = None,
+    watch: Watch = lambda commit: nullcontext(),
 ) -> bool:
     """Generate the missing rows of a shard; True once it is complete, False if told to stop before.
 
@@ -99,6 +106,7 @@ def fill_shard(
     Args:
         time_for: whether a row that takes so many seconds can still be finished; if not, none is begun.
         pace: how long rows took in the shards before this one; None if this is the first.
+        watch: what surrounds generating; it is handed what commits the rows so far, from any thread.
 
     Raises:
         EngineError: nothing more can be generated.
@@ -116,7 +124,7 @@ def fill_shard(
         return time_for(pace.row_seconds)
 
     try:
-        with pace.generating():
+        with pace.generating(), watch(committer.commit):
             for completion in engine.generate(list(missing.values()), stop_now, may_begin):
                 row = Row.of(missing.pop(completion.position), completion)
                 committer.add(row)

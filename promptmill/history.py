@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from promptmill.clock import steady_time
 from promptmill.files import append_line
 from promptmill.rows import Row
 
-End = Literal["done", "stopped", "failed"]
+End = Literal["done", "stopped", "failed", "stalled"]
 # A short run gets points enough for a chart, a long one a line a minute.
 SHORTEST_SECONDS = 5.0
 LONGEST_SECONDS = 60.0
@@ -33,7 +33,7 @@ class Point:
 
     Attributes:
         process: when the process began to work on the run; process numbers are used again, times are not.
-        at: seconds since 1970.
+        at: seconds since 1970; between two points of a process, seconds that passed.
         rows, tokens: made of the shard so far by this process.
         end: how its work on the shard ended; None before.
     """
@@ -56,7 +56,7 @@ class ShardHistory:
 
     _process = 0.0
 
-    def __init__(self, file: Path, shard: int, missing: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, file: Path, shard: int, missing: int, clock: Callable[[], float] = steady_time) -> None:
         self._file = file
         self._shard = shard
         self._missing = missing
@@ -76,6 +76,10 @@ class ShardHistory:
             self._append(self._clock(), "done")
         else:
             self._append(self._clock(), "stopped" if kind is None else "failed")
+
+    def stalled(self) -> None:
+        """Note that the process is about to be ended because nothing moves."""
+        self._append(self._clock(), "stalled")
 
     def add(self, row: Row) -> None:
         """Count a row that finished."""

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 from promptmill.engine.contract import Engine
+from promptmill.error_share import ErrorShare, committed_tally
 from promptmill.errors import ConfigurationError
 from promptmill.generate import PromptForm, fill_shard, missing_requests
 from promptmill.hardware import available_cores, detect_hardware
 from promptmill.history import ShardHistory
+from promptmill.libraries import all_versions, library_versions, several
 from promptmill.pace import Pace
 from promptmill.placement import load_placed, require_placement
 from promptmill.plan import PromptsManifest, complete_shards, recorded_manifest, shard_store
 from promptmill.progress import Progress, writer_name
 from promptmill.prompts import read_prepared
 from promptmill.rows import Row
-from promptmill.run import Identity, RunFolder, recorded_identity
+from promptmill.run import Identity, RunFolder, recorded_identity, recorded_libraries
 from promptmill.stopping import StopRequest
+from promptmill.tolerance import USUAL, Tolerance
+from promptmill.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
 
 Tell = Callable[[float, str], None]
+OnStall = Callable[[str], None]
 
 
 @lru_cache(maxsize=1)
@@ -28,6 +36,19 @@ def _pace_of(run: Path) -> Pace:
     # Of the run that this process fills, and not of each shard: in the last seconds of a walltime a
     # shard that is begun would know nothing, and begin rows that cannot be finished.
     return Pace()
+
+
+@lru_cache(maxsize=1)
+def _errors_of(run: RunFolder, most: float) -> ErrorShare:
+    # Of the run as well: what this process makes of one shard counts for the next.
+    return ErrorShare(most, committed_tally(run, recorded_manifest(run)))
+
+
+@lru_cache(maxsize=1)
+def _say_what_changed(run: RunFolder) -> None:
+    differing = several(all_versions([recorded_libraries(run), library_versions()]))
+    if differing:
+        logger.warning("The run was begun with other libraries than are here: %s. The card will say so.", differing)
 
 
 def shard_is_complete(run: RunFolder, shard: int) -> bool:
@@ -46,6 +67,8 @@ def produce_shard(
     processes: int,
     stop: StopRequest,
     tell: Tell | None = None,
+    tolerance: Tolerance = USUAL,
+    on_stall: OnStall | None = None,
 ) -> bool:
     """Generate what is missing of one shard; True once it is complete, False if told to stop.
 
@@ -53,10 +76,12 @@ def produce_shard(
         batch_size: rows in one forward pass; None lets the engine choose.
         processes: how many like this one share the machine's cores.
         tell: gets the share of the shard that is done (0 to 1) and a sentence, every few seconds.
+        tolerance: when to give up.
+        on_stall: told why, before the process is ended because nothing moves (`promptmill.watchdog`).
 
     Raises:
         ConfigurationError: there is no such shard.
-        EngineError: the model cannot be loaded or cannot generate.
+        EngineError: the model cannot be loaded or cannot generate, or too many rows end in error.
         StorageError: rows cannot be committed.
     """
     manifest = recorded_manifest(run)
@@ -68,6 +93,9 @@ def produce_shard(
     if not missing:
         store.complete()
         return True
+    errors = _errors_of(run, tolerance.max_error_share)
+    errors.judge()  # before minutes go into loading
+    _say_what_changed(run)
     engine = _engine(run, batch_size, processes)
     history = ShardHistory(run.progress / f"{writer_name()}.jsonl", shard, len(missing))
     with history, _progress(run, manifest, shard, len(missing), tell) as progress, stop.draining():
@@ -75,7 +103,16 @@ def produce_shard(
         def on_row(row: Row) -> None:
             progress.add(row)
             history.add(row)
+            errors.add(row)
 
+        def stalled(reason: str) -> None:
+            progress.write()
+            history.stalled()
+            if on_stall is not None:
+                on_stall(reason)
+
+        stacks = run.progress / f"{writer_name()}-stacks.txt"
+        watchdog = Watchdog(lambda: engine.beats, tolerance.stall_seconds, stacks, stalled)
         return fill_shard(
             store,
             missing,
@@ -85,6 +122,7 @@ def produce_shard(
             on_row=on_row,
             time_for=stop.time_for,
             pace=_pace_of(run.path),
+            watch=watchdog.watching,
         )
 
 

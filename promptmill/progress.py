@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from promptmill.clock import steady_time
 from promptmill.files import write_json
 from promptmill.rows import Row
 
@@ -55,7 +56,7 @@ class Progress:
         self._tell = tell
         self._clock = clock
         self._start = self._logged = self._written = clock()
-        self._began = time.time()
+        self._began = steady_time()
         self._rows = 0
         self._tokens = 0
         self._bar: Bar | None = None
@@ -75,7 +76,7 @@ class Progress:
         if self._before and self._file not in _greeted:
             logger.info("Going on: %d of %d rows were already done.", self._before, self._total)
         _greeted.add(self._file)
-        self._write()  # at once: `promptmill status` should not take a process that has just begun for none
+        self.write()  # at once: `promptmill status` should not take a process that has just begun for none
         # Children of `--workers N` share one terminal: bars would overwrite each other.
         if sys.stderr.isatty() and multiprocessing.parent_process() is None:
             self._bar = _bar()
@@ -89,7 +90,7 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
         self._log()
-        self._write()
+        self.write()
 
     def add(self, row: Row) -> None:
         """Count a row that finished."""
@@ -103,7 +104,7 @@ class Progress:
             self._log()
         if now - self._written >= FILE_SECONDS:
             self._written = now
-            self._write()
+            self.write()
 
     def _log(self) -> None:
         done = self._before + self._rows
@@ -118,7 +119,8 @@ class Progress:
         # From the start of this process: rows finish in bursts, so their latest pace says little.
         return f"{rate}, about {duration((self._clock() - self._start) / self._rows * left)} left"
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Tell others now."""
         write_json(
             self._file,
             {
@@ -127,6 +129,7 @@ class Progress:
                 "doing": self._label,
                 "began": round(self._began),
                 "updated": round(time.time()),
+                "seconds": round(self._clock() - self._start, 1),
                 "rows": self._rows,
                 "tokens": self._tokens,
                 "tokens_per_second": round(self.tokens_per_second, 1),

@@ -11,7 +11,7 @@ from typing import Any
 from promptmill import __version__
 from promptmill.errors import ConfigurationError, NotFound, StorageError
 from promptmill.files import create_json, read_json
-from promptmill.libraries import library_versions
+from promptmill.libraries import Versions, library_versions
 from promptmill.settings import RunSettings, canonical_hash, differences
 
 FORMAT = 1
@@ -197,6 +197,11 @@ def recorded_settings(run: RunFolder) -> RunSettings:
 def recorded_prompts_source(run: RunFolder) -> str:
     """Where the prompts of the run came from, as it was typed."""
     return str(_record(run)["prompts_source"])
+
+
+def recorded_libraries(run: RunFolder) -> Versions:
+    """The versions of the libraries that the run was begun with."""
+    return dict(_record(run)["libraries"])
 
 
 def fix_identity(run: RunFolder, identity: Identity) -> Identity:

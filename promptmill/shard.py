@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from promptmill.files import atomic_write, read_json, remove_stale_temporaries, set_aside, storage_errors, write_json
+from promptmill.libraries import Versions, library_versions
 from promptmill.rows import Row, to_table
 
 logger = logging.getLogger(__name__)
@@ -62,12 +64,17 @@ class ShardCounts:
 
 @dataclass(frozen=True)
 class ShardManifest:
-    """The proof that a shard is complete."""
+    """The proof that a shard is complete.
+
+    Attributes:
+        libraries: the versions that its chunks were made with; more than one set if they changed meanwhile.
+    """
 
     shard: int
     fingerprint: str
     chunks: tuple[str, ...]
     counts: ShardCounts
+    libraries: tuple[Versions, ...] = ()
 
 
 class ShardStore:
@@ -109,7 +116,8 @@ class ShardStore:
         Raises:
             StorageError: the disk is full, read-only, or not ours to write.
         """
-        metadata = {"fingerprint": self._fingerprint, "shard": str(self.shard)}
+        libraries = json.dumps(library_versions(), sort_keys=True)
+        metadata = {"fingerprint": self._fingerprint, "shard": str(self.shard), "libraries": libraries}
         content = _parquet_bytes(to_table(sorted(rows, key=lambda row: row.position), metadata))
         digest = hashlib.sha256(content).hexdigest()[:16]
         path = self._folder / f"chunk-{self._next_number():06d}-{digest}.parquet"
@@ -126,7 +134,8 @@ class ShardStore:
         table = _first_of_each_position(list(chunks.values()))
         if table.num_rows != self.rows:
             raise ValueError(f"shard {self.shard} has {table.num_rows} of {self.rows} rows")
-        manifest = ShardManifest(self.shard, self._fingerprint, tuple(chunks), ShardCounts.of(table))
+        libraries = _libraries_of(chunks.values())
+        manifest = ShardManifest(self.shard, self._fingerprint, tuple(chunks), ShardCounts.of(table), libraries)
         write_json(self._manifest, asdict(manifest))
         return manifest
 
@@ -193,4 +202,11 @@ def _parquet_bytes(table: pa.Table) -> bytes:
 
 def _manifest_from_json(value: dict[str, Any]) -> ShardManifest:
     counts = ShardCounts(**value["counts"])
-    return ShardManifest(value["shard"], value["fingerprint"], tuple(value["chunks"]), counts)
+    chunks, libraries = tuple(value["chunks"]), tuple(value.get("libraries", ()))
+    return ShardManifest(value["shard"], value["fingerprint"], chunks, counts, libraries)
+
+
+def _libraries_of(chunks: Iterable[pa.Table]) -> tuple[Versions, ...]:
+    """Each set of versions once; chunks of a promptmill that did not note them tell nothing."""
+    noted = {chunk.schema.metadata.get(b"libraries") for chunk in chunks}
+    return tuple(json.loads(one) for one in sorted(one for one in noted if one is not None))

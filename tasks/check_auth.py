@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Any
 
 import luigi
 
 from promptmill.files import read_json, write_json
 from promptmill.hub.admission import Questions, admit
 from promptmill.hub.auth import Access
-from promptmill.hub.patience import seconds_of
-from tasks.parameters import Setting, switch
+from tasks.parameters import Setting, duration, switch
 from tasks.stage import Stage, target
 
 MAX_AGE_SECONDS = 12 * 3600.0
-
-
-def duration(**kwargs: Any) -> Setting:
-    """A time with its unit, in seconds."""
-    return Setting(seconds_of, kind="a time such as 12h, 30m or 90s", **kwargs)
 
 
 class CheckAuth(Stage):

@@ -17,6 +17,7 @@ from tasks.announcing import Announcer
 from tasks.hardware_parameters import HardwareParameters
 from tasks.parameters import integer
 from tasks.place_model import PlaceModel
+from tasks.process import end_as_interrupted
 from tasks.stage import Stage, target
 
 
@@ -74,9 +75,17 @@ class GenerateShard(HardwareParameters, Stage):
             processes=luigi.interface.core().workers,
             stop=stop,
             tell=tell,
+            tolerance=self.tolerance,
         )
         if not done:
             raise _stopped()
+
+
+@GenerateShard.event_handler(luigi.Event.PROCESS_FAILURE)
+def _child_ended(_: GenerateShard, said: str) -> None:
+    """A child of `--workers N` that ended with 75 left work behind, and nothing is wrong with it."""
+    if said.endswith(f" {Interrupted.exit_code}"):  # Luigi tells the code in words alone
+        end_as_interrupted()
 
 
 def _stopped() -> Interrupted:

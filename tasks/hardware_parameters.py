@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from promptmill.placing.options import OFFLOADS, PlacementOptions
-from tasks.parameters import Setting, batch_size, integer, seconds
+from promptmill.tolerance import MAX_ERROR_SHARE, STALL_SECONDS, Tolerance
+from tasks.parameters import Setting, batch_size, integer, seconds, share, timeout
 
 
 class PlacementParameters:
@@ -63,6 +64,21 @@ class FillingParameters:
     checkpoint_seconds = seconds(
         default=60.0, significant=False, description="Commit finished rows this often. Default: 60."
     )
+    stall_timeout = timeout(
+        default=STALL_SECONDS,
+        significant=False,
+        description="End with 75 if no forward pass ends for so long, or none. Default: 15m.",
+    )
+    max_error_share = share(
+        default=MAX_ERROR_SHARE,
+        significant=False,
+        description=f"Stop if a larger share of rows ends in error, after 100 rows. Default: {MAX_ERROR_SHARE}.",
+    )
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """The last two as one checked value."""
+        return Tolerance(self.stall_timeout, self.max_error_share)
 
 
 class HardwareParameters(PlacementParameters, FillingParameters):

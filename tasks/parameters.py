@@ -9,6 +9,7 @@ from typing import Any
 import luigi
 
 from promptmill.errors import ConfigurationError
+from promptmill.hub.patience import seconds_of
 from tasks.process import ending_on_error
 
 _DAY = 86_400
@@ -67,9 +68,24 @@ def seconds(**kwargs: Any) -> Setting:
     return Setting(_seconds, kind=f"a number of seconds, 0 to {_DAY}", **kwargs)
 
 
+def share(**kwargs: Any) -> Setting:
+    """A part of a whole."""
+    return Setting(_share, kind="a share from 0 to 1, as 0.5", **kwargs)
+
+
 def switch(**kwargs: Any) -> luigi.BoolParameter:
     """A flag that is off unless given."""
     return luigi.BoolParameter(default=False, **kwargs)
+
+
+def duration(**kwargs: Any) -> Setting:
+    """A time with its unit, in seconds."""
+    return Setting(seconds_of, kind="a time such as 12h, 30m or 90s", **kwargs)
+
+
+def timeout(**kwargs: Any) -> Setting:
+    """The same, or `none` (or 0), which is None."""
+    return Setting(_timeout, kind="a time such as 15m or 1h, or none", **kwargs)
 
 
 def strings(**kwargs: Any) -> Setting:
@@ -101,6 +117,17 @@ def _strings(text: str) -> tuple[str, ...]:
     if not all(isinstance(item, str) for item in value):
         raise ValueError(text)
     return tuple(value)
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError(text)
+    return value
+
+
+def _timeout(text: str) -> float | None:
+    return None if text.strip().lower() in ("", "none", "off") else seconds_of(text) or None
 
 
 def _batch_size(text: str) -> int | None:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import luigi
 from luigi.configuration import LuigiConfigParser, get_config
+from luigi.retcodes import retcode
 
 from promptmill.errors import Interrupted, NotFound, PromptmillError
 from promptmill.report.text import visible
@@ -45,6 +46,12 @@ def set_luigi_defaults() -> None:
     for (section, option), value in _DEFAULTS.items():
         if not config.has_option(section, option):
             config.set(section, option, value)
+
+
+def end_as_interrupted() -> None:
+    """Have Luigi end this process, once its other tasks are through, with "the same command goes on"."""
+    # Luigi reads its codes before it starts, and keeps one instance of a task or config a set of parameters.
+    retcode().task_failed = Interrupted.exit_code
 
 
 @functools.cache

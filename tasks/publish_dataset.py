@@ -16,10 +16,10 @@ from promptmill.hub.publish import Target
 from promptmill.plan import recorded_manifest
 from promptmill.run import recorded_identity
 from tasks.assemble_dataset import AssembleDataset
-from tasks.check_auth import MAX_AGE_SECONDS, CheckAuth, duration
+from tasks.check_auth import MAX_AGE_SECONDS, CheckAuth
 from tasks.generate_shard import GenerateShard
 from tasks.hardware_parameters import HardwareParameters
-from tasks.parameters import Setting, integer, strings, switch
+from tasks.parameters import Setting, duration, integer, strings, switch
 from tasks.prepare_prompts import PreparePrompts
 from tasks.stage import Stage, target
 

@@ -28,6 +28,11 @@ class StubEngine:
         self.fail_after = fail_after
         self.generated: list[int] = []
 
+    @property
+    def beats(self) -> int:
+        """A row is its sign of work."""
+        return len(self.generated)
+
     def generate(
         self, requests: Iterable[Request], should_stop: ShouldStop, may_begin: MayBegin = always
     ) -> Iterator[Completion]:
@@ -83,6 +88,30 @@ def fake_program(folder: Path, name: str, script: str) -> None:
     path = folder / name
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
+
+
+def fake_clock(folder: Path) -> Path:
+    """A clock of the day that is set by writing seconds into the file that this returns; `folder` is for PYTHONPATH.
+
+    Python's clock alone: files keep the kernel's times, as those of a file server would.
+    """
+    (folder / "sitecustomize.py").write_text(
+        "import pathlib, time\n"
+        "_true, _set = time.time, pathlib.Path(__file__).with_name('ahead')\n"
+        "def _ahead():\n"
+        "    try: return float(_set.read_text())\n"
+        "    except (OSError, ValueError): return 0.0\n"
+        "time.time = lambda: _true() + _ahead()\n"
+        "time.time_ns = lambda: int(time.time() * 1e9)\n"
+    )
+    return folder / "ahead"
+
+
+def fake_version(folder: Path, name: str, version: str) -> None:
+    """Another version of an installed distribution, as far as its metadata tell; `folder` is for PYTHONPATH."""
+    metadata = folder / f"{name}-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
 
 
 def fake_nvml(folder: Path, *gpus: tuple[str, float, float, tuple[int, int]], cuda: int = 12040) -> None:

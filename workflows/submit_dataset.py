@@ -94,6 +94,7 @@ class SubmitDataset(PublishParameters, HardwareParameters, RunParameters, SlurmP
             publishing,
             str(luigi.interface.core().log_level),
             self.placement_arguments,
+            self.tolerance,
         )
 
     @property

@@ -8,9 +8,9 @@ from promptmill.card.making import made_with
 from promptmill.card.markdown import block, cell, code, facts, table
 from promptmill.card.metadata import CardOptions, header
 from promptmill.demo import DEMO_ORIGIN
-from promptmill.libraries import library_versions
+from promptmill.libraries import all_versions, library_versions, several
 from promptmill.model import kind_of, public_name
-from promptmill.plan import PromptsManifest
+from promptmill.plan import PromptsManifest, complete_shards
 from promptmill.run import Identity, RunFolder, recorded_identity, recorded_prompts_source
 from promptmill.settings import RunSettings
 from promptmill.shard import ShardCounts
@@ -40,7 +40,7 @@ def card_text(run: RunFolder, manifest: PromptsManifest, counts: ShardCounts, op
         f"## Generated with\n\n{facts(made_with(run, identity, manifest, source))}",
         f"## Make it again\n\n{block(command(settings, identity, source), 'sh')}",
         f"## Columns\n\n{_columns(manifest)}",
-        f"## Libraries\n\n{facts(library_versions())}",
+        f"## Libraries\n\n{_libraries(run, manifest)}",
     )
     return "\n\n".join(section.rstrip("\n") for section in sections if section) + "\n"
 
@@ -110,6 +110,19 @@ def _columns(manifest: PromptsManifest) -> str:
         **{column.name: "from the prompts" for column in manifest.prompts.columns},
     }
     return table(["column", ""], [[code(name), meaning] for name, meaning in meanings.items()])
+
+
+def _libraries(run: RunFolder, manifest: PromptsManifest) -> str:
+    """What the rows were made with, which may be others than those at hand now, and more than one of a kind."""
+    noted = [versions for shard in complete_shards(run, manifest).values() for versions in shard.libraries]
+    versions = all_versions(noted or [library_versions()])
+    told = facts({name: ", ".join(ones) for name, ones in versions.items()})
+    if not (differing := several(versions)):
+        return told
+    return (
+        f"> Not all rows were made with the same versions: {cell(differing)}. Each may round a little differently, "
+        f"so rows made again with one of them need not all be the same to the last letter.\n\n{told}"
+    )
 
 
 def _share(part: int, whole: int) -> str:

@@ -55,6 +55,15 @@ class Completion:
 class Engine(Protocol):
     """A loaded model, or a server that has one."""
 
+    @property
+    def beats(self) -> int:
+        """Grows with each forward pass, or with each sign of work from a server; asked from another thread.
+
+        What does not grow for long has stalled (`promptmill.watchdog`). Being asked to stop is no sign
+        of work: an engine that waits asks that as well.
+        """
+        ...
+
     def generate(
         self, requests: Iterable[Request], should_stop: ShouldStop, may_begin: MayBegin = always
     ) -> Iterator[Completion]:

@@ -25,11 +25,14 @@ class Window:
 class Encoder:
     """Turns requests into rows of like length."""
 
-    def __init__(self, tokenizer: Any, *, context: int | None, max_new_tokens: int) -> None:
-        """`context` is how many positions the model has; None if it has no such limit."""
+    def __init__(
+        self, tokenizer: Any, *, context: int | None, max_new_tokens: int, vocabulary: int | None = None
+    ) -> None:
+        """`context` is how many positions the model has, `vocabulary` how many tokens; None if not known."""
         self._tokenizer = tokenizer
         self._context = context
         self._most = max_new_tokens
+        self._vocabulary = vocabulary
 
     def windows(self, requests: Iterable[Request]) -> Iterator[Window]:
         """Requests in the order to take them, a window at a time.
@@ -55,6 +58,10 @@ class Encoder:
             return _refuse(request, 0, f"The prompt can't be encoded: {type(error).__name__}: {error}")
         if not tokens:
             return _refuse(request, 0, "The prompt has no tokens, and the tokenizer has no BOS token to start from.")
+        if self._vocabulary is not None and max(tokens) >= self._vocabulary:
+            # On a GPU the pass would take the device down with it.
+            known = f"The tokenizer has made the token {max(tokens)} of the prompt, and the model knows"
+            return _refuse(request, len(tokens), f"{known} {self._vocabulary} tokens, from 0.")
         room = self._most if self._context is None else self._context - len(tokens)
         if room < 1:
             sizes = f"The prompt has {len(tokens)} tokens and the model's context {self._context}"

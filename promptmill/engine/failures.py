@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import torch
+
 from promptmill.engine.contract import Completion
 from promptmill.engine.rows import Row
 from promptmill.errors import EngineError
 
 MOST_IN_A_ROW = 8
 """Rows that may fail one after the other, each alone, before the model is taken to be at fault."""
+
+
+DEVICE_ERROR: type[Exception] | tuple[()] = getattr(torch, "AcceleratorError", ())
+"""What a device raises by itself, since torch 2.8; before, it is a RuntimeError like any other."""
+_NO_MEMORY = 2
+"""cudaErrorMemoryAllocation and hipErrorOutOfMemory."""
+_HOST_MEMORY = "DefaultCPUAllocator: "
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a pass failed for want of memory, on a device or in the host.
+
+    PyTorch has a type for its own allocator on devices alone; a driver that runs out tells it by its
+    code, and the host's allocator in words.
+    """
+    if isinstance(error, DEVICE_ERROR):
+        return getattr(error, "error_code", None) == _NO_MEMORY
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        type(error) is RuntimeError and _HOST_MEMORY in str(error)
+    )
 
 
 class Failures:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import TypeVar
 
 import torch
 
 from promptmill.engine.contract import Completion, MayBegin, Request, ShouldStop, always
 from promptmill.engine.decoder import Decoder
 from promptmill.engine.encoding import Encoder, Window
-from promptmill.engine.failures import Failures
+from promptmill.engine.failures import DEVICE_ERROR, Failures, is_out_of_memory
 from promptmill.engine.finish import Finish
 from promptmill.engine.policy import Policy
 from promptmill.engine.rows import Row
 from promptmill.engine.sampler import Choice, Sampler
 from promptmill.errors import EngineError
 
-DEVICE_ERROR: type[Exception] | tuple[()] = getattr(torch, "AcceleratorError", ())
-"""What a device that is lost raises, since torch 2.8; before, each row would fail alone."""
-
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Loop:
@@ -40,6 +41,7 @@ class Loop:
         self._queue: deque[Row] = deque()
         self._live: list[Row] = []
         self._done: list[Completion] = []
+        self._refused: deque[list[Completion]] = deque([[], []])
         self._begins = True
 
     def run(
@@ -61,13 +63,19 @@ class Loop:
             self._decoder.clear()
 
     def _has_work(self, windows: Iterator[Window]) -> bool:
-        """Keep rows in the queue while there are any; whether anything is left to do or to hand over."""
+        """Keep rows in the queue while there are any; whether anything is left to do or to hand over.
+
+        What was refused comes once the rows that were looked at together with it have finished, a window
+        later: at the head of a shard it would look as if nothing could be generated.
+        """
         if not self._queue and (window := next(windows, None)):
             self._queue.extend(window.rows)
-            self._done.extend(window.refused)
+            self._done.extend(self._refused.popleft())
+            self._refused.append(window.refused)
         elif not self._queue and not self._live:
-            self._done.extend(self._failures.no_more())
-        return bool(self._queue or self._live or self._done)
+            self._done.extend(chain(*self._refused, self._failures.no_more()))
+            self._refused = deque([[], []])
+        return bool(self._queue or self._live or self._done or any(self._refused))
 
     def _hand_over(self) -> list[Completion]:
         done, self._done = self._done, []
@@ -76,15 +84,13 @@ class Loop:
     @torch.inference_mode()
     def _turn(self) -> None:
         """Take rows in, and compute one token of each live row."""
-        trouble: Exception | None = None
-        try:
-            choice = self._step()
-        except Exception as error:  # told apart below, where no frame holds on to tensors any more
-            logger.debug("A forward pass failed.", exc_info=True)
-            trouble = error.with_traceback(None)
-            trouble.__context__ = None
+        choice, trouble = _attempted(self._step)
+        if choice is not None:
+            ended = self._advance(choice)
+            # Making room takes memory too, in caches that are copied for it.
+            _, trouble = _attempted(lambda: self._drop(ended))
         if trouble is None:
-            self._advance(choice)
+            self._acquit()
         else:
             self._recover(trouble)
 
@@ -111,8 +117,8 @@ class Loop:
             return False
         return self._policy.fits([*self._live, *new], row)
 
-    def _advance(self, choice: Choice) -> None:
-        """Give each row its token, and drop the rows that this ended."""
+    def _advance(self, choice: Choice) -> set[int]:
+        """Give each row its token; the places of the rows that this ended."""
         self._policy.pass_worked()
         self._done.extend(self._failures.pass_worked())
         ended = set()
@@ -121,13 +127,15 @@ class Loop:
             if completion is not None:
                 self._done.append(completion)
                 ended.add(place)
-        self._drop(ended)
-        self._acquit()
+        return ended
 
     def _end(self, row: Row, token: int, sound: bool) -> Completion | None:
         if not sound:
             return row.complete("", "error", "The model's logits for this row are not numbers (NaN or infinite).")
-        return self._finish.take(row, token)
+        try:
+            return self._finish.take(row, token)
+        except Exception as error:  # a tokenizer may raise anything at all on a token that it doesn't know
+            return row.complete("", "error", f"The tokens can't be read as text: {type(error).__name__}: {error}")
 
     def _drop(self, ended: set[int]) -> None:
         """Close the gaps with the last rows, so that as few as possible move."""
@@ -153,11 +161,11 @@ class Loop:
         """Put the live rows back with all that they have, to be tried in a smaller batch or alone."""
         rows, self._live = self._live, []
         self._decoder.clear()
-        if isinstance(trouble, torch.OutOfMemoryError):
+        if is_out_of_memory(trouble):
             self._recover_memory(rows, trouble)
         elif isinstance(trouble, DEVICE_ERROR):
             raise EngineError(f"The device has failed, and takes no more work in this process: {trouble}") from trouble
-        elif len(rows) == 1:
+        elif len(rows) == 1 and rows[0].alone:
             self._failures.add(rows[0], trouble)
         else:
             logger.warning("A forward pass over %d rows failed; each is tried alone: %r", len(rows), trouble)
@@ -168,11 +176,27 @@ class Loop:
     def _recover_memory(self, rows: list[Row], trouble: Exception) -> None:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        if len(rows) == 1:
+        if len(rows) == 1 and rows[0].alone:
             error = f"This row alone does not fit into memory at {rows[0].length} tokens: {trouble}"
             logger.warning("%s", error)
             self._done.append(rows[0].complete("", "error", error))
             self._policy.given_up()
+            return
+        if len(rows) == 1:
+            # What it did not fit beside may have been the room for others, or another program's for a moment.
+            rows[0].alone = True
+            self._policy.out_of_memory_with_one()
         else:
             self._policy.out_of_memory(len(rows))
-            self._queue.extendleft(reversed(rows))
+        self._queue.extendleft(reversed(rows))
+
+
+def _attempted(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    """What `work` returned, or what it raised: told apart where no frame holds on to tensors any more."""
+    try:
+        return work(), None
+    except Exception as error:
+        logger.debug("A forward pass failed.", exc_info=True)
+        trouble = error.with_traceback(None)
+        trouble.__context__ = None
+        return None, trouble

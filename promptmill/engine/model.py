@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,25 +13,34 @@ CACHE_NAMES = ("past_key_values", "cache_params", "state")
 """What models call their cache: the usual name, Mamba's and RWKV's."""
 
 
+@dataclass
+class Beats:
+    """How many forward passes have ended."""
+
+    count: int = 0
+
+
 @dataclass(frozen=True)
 class Forward:
     """Calls a causal language model with the arguments that it takes.
 
     Attributes:
         arguments: the names that the model's `forward` knows.
+        beats: counts the passes.
     """
 
     model: Any
     arguments: frozenset[str]
+    beats: Beats = field(default_factory=Beats, compare=False)
 
     @classmethod
-    def of(cls, model: Any) -> Forward:
+    def of(cls, model: Any, beats: Beats | None = None) -> Forward:
         """Read the signature of `model.forward`."""
-        return cls(model, frozenset(inspect.signature(model.forward).parameters))
+        return cls(model, frozenset(inspect.signature(model.forward).parameters), beats or Beats())
 
     def without_cache(self) -> Forward:
         """The same for computing all tokens in each pass."""
-        return Forward(self.model, self.arguments - set(CACHE_NAMES))
+        return Forward(self.model, self.arguments - set(CACHE_NAMES), self.beats)
 
     @property
     def cache_name(self) -> str | None:
@@ -51,7 +60,9 @@ class Forward:
         taken = {name: value for name, value in known.items() if name in self.arguments}
         if self.cache_name is not None and cache is not None:
             taken[self.cache_name] = cache
-        return self.model(input_ids=ids, return_dict=True, **taken)
+        output = self.model(input_ids=ids, return_dict=True, **taken)
+        self.beats.count += 1
+        return output
 
 
 def context_length(config: Any) -> int | None:
@@ -62,6 +73,12 @@ def context_length(config: Any) -> int | None:
         if isinstance(size, int) and size > 0:
             return size
     return None
+
+
+def vocabulary(model: Any) -> int | None:
+    """How many tokens the model has an embedding for; None where its embeddings are no table."""
+    size = getattr(model.get_input_embeddings(), "num_embeddings", None)
+    return size if isinstance(size, int) else None
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -80,6 +80,12 @@ class Policy:
         self._calm = 0
         logger.warning("Out of memory with %d rows; going on with %d.", rows, self.limit)
 
+    def out_of_memory_with_one(self) -> None:
+        """Halve the room that is kept for rows; the one at hand is tried without any."""
+        self.limit = max(1, self.limit // 2)
+        self._calm = 0
+        logger.warning("Out of memory with one row; it is tried once more, then up to %d go on.", self.limit)
+
     def given_up(self) -> None:
         """A row too large by itself was to blame for what others had to put up with."""
         self.limit = max(1, self.slots // 2)

@@ -87,4 +87,5 @@ class Slots:
         reserve, rows = max(row.reserve for row in self._rows), len(self._rows)
         span = self._cache.span
         if rows > span.slots or reserve > span.columns:
-            self._cache.fit(max(rows, self._policy.slots_for(reserve)), self._policy.columns_for(reserve))
+            spare = 0 if self._rows[0].alone else self._policy.slots_for(reserve)
+            self._cache.fit(max(rows, spare), self._policy.columns_for(reserve))

@@ -46,6 +46,8 @@ class TransformersEngine:
         positions: int | None = None,
         way: Way | None = None,
     ) -> None:
+        from promptmill.engine.model import Beats
+
         for name, value in (("batch size", batch_size), ("number of positions", positions)):
             if value is not None and value < 1:
                 raise ConfigurationError(f"The {name} is {value}; it has to be 1 or more, or None to choose it.")
@@ -57,7 +59,13 @@ class TransformersEngine:
         self._batch_size = batch_size
         self._positions = positions
         self._way = way
+        self._beats = Beats()
         self._ready: tuple[Decoder, Policy] | None = None
+
+    @property
+    def beats(self) -> int:
+        """Forward passes so far, those over parts of prompts included."""
+        return self._beats.count
 
     def generate(
         self, requests: Iterable[Request], should_stop: ShouldStop, may_begin: MayBegin = always
@@ -66,14 +74,19 @@ class TransformersEngine:
         from promptmill.engine.encoding import Encoder
         from promptmill.engine.finish import Finish
         from promptmill.engine.loop import Loop
-        from promptmill.engine.model import context_length, end_tokens
+        from promptmill.engine.model import context_length, end_tokens, vocabulary
         from promptmill.engine.packed import packed_linears
         from promptmill.engine.sampler import Sampler
 
         decoder, policy = self._prepare()
         finish = Finish(self._tokenizer, end_tokens(self._model, self._tokenizer), self._sampling.stop)
         context = context_length(self._model.config)
-        encoder = Encoder(self._tokenizer, context=context, max_new_tokens=self._sampling.max_new_tokens)
+        encoder = Encoder(
+            self._tokenizer,
+            context=context,
+            max_new_tokens=self._sampling.max_new_tokens,
+            vocabulary=vocabulary(self._model),
+        )
         loop = Loop(decoder, Sampler(self._sampling), finish, encoder, policy)
         with packed_linears(self._model):
             yield from loop.run(requests, should_stop, may_begin)
@@ -83,7 +96,7 @@ class TransformersEngine:
         from promptmill.engine.model import Forward
 
         if self._ready is None:
-            forward = Forward.of(self._model)
+            forward = Forward.of(self._model, self._beats)
             try:
                 self._ready = self._choose(forward)
             except Exception as error:

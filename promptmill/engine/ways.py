@@ -12,6 +12,7 @@ from transformers import DynamicCache
 from promptmill.engine.batches import Batches
 from promptmill.engine.contract import Request
 from promptmill.engine.decoder import Decoder
+from promptmill.engine.failures import is_out_of_memory
 from promptmill.engine.model import Forward
 from promptmill.engine.policy import Policy
 from promptmill.engine.rows import Row
@@ -60,6 +61,8 @@ def _why_not(forward: Forward, decoder: Decoder) -> str | None:
     try:
         off = _difference(forward, decoder)
     except Exception as error:  # whatever it is, the way is not for this model
+        if is_out_of_memory(error):
+            raise  # that says nothing about the way, and a slower one would not help
         return f"a trial failed with {type(error).__name__}: {error}"
     finally:
         decoder.clear()

@@ -23,6 +23,7 @@ _WHY = {
     "walltime": "reached the walltime",
     "killed": "killed",
     "failed": "failed",
+    "stalled": "stood still",
 }
 
 

@@ -21,7 +21,7 @@ _WIDTHS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 2 * 3600, 6 * 3600, 1
 _TOGETHER_SECONDS = 90.0
 # A process tells of itself when a row finishes, which may take minutes.
 _SILENT_SECONDS = 900.0
-_ENDS = {"done": "done", "stopped": "told to stop", "failed": "failed"}
+_ENDS = {"done": "done", "stopped": "told to stop", "failed": "failed", "stalled": "stalled"}
 _TOLD = ("walltime", "told to stop", "preempted", "killed")
 
 
@@ -87,8 +87,11 @@ def _lives(run: RunFolder) -> Iterator[Life]:
         for start in record.starts:
             starts[start.writer].append(_named(start, returned=start is not record.starts[-1]))
     for file in sorted(run.progress.glob("*.jsonl")):
-        for process, points in groupby(read_history(file), key=lambda point: point.process):
-            yield _life(file.stem, tuple(points), _start_of(process, starts[file.stem]))
+        history = read_history(file)
+        for process, points in groupby(history, key=lambda point: point.process):
+            # The file tells when its last process was heard of: points leave out what was done to the clock.
+            heard = file.stat().st_mtime if process == history[-1].process else 0.0
+            yield _life(file.stem, tuple(points), heard, _start_of(process, starts[file.stem]))
 
 
 def _named(start: Start, *, returned: bool) -> _Recorded:
@@ -103,11 +106,11 @@ def _start_of(process: float, starts: list[_Recorded]) -> _Recorded | None:
     return max(earlier, key=lambda start: start.began, default=None)
 
 
-def _life(writer: str, points: tuple[Point, ...], start: _Recorded | None) -> Life:
+def _life(writer: str, points: tuple[Point, ...], heard: float, start: _Recorded | None) -> Life:
     last = points[-1]
     if last.end is not None:
         why = _ENDS[last.end]
-    elif writer_is_gone(writer) or time.time() - last.at > _SILENT_SECONDS:
+    elif writer_is_gone(writer) or time.time() - max(last.at, heard) > _SILENT_SECONDS:
         why = "killed"
     else:
         why = "running"

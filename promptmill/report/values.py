@@ -115,7 +115,7 @@ class Interruption:
 
     Attributes:
         at: seconds since 1970.
-        why: `told to stop`, `preempted`, `walltime`, `killed` or `failed`.
+        why: `told to stop`, `preempted`, `walltime`, `killed`, `stalled` or `failed`.
     """
 
     at: float

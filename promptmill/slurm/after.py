@@ -18,19 +18,25 @@ from promptmill.slurm.errors import SlurmRefused, SlurmUnavailable
 from promptmill.slurm.layout import SlurmFolder
 from promptmill.slurm.record import MAX_BARREN_RESTARTS, read_record
 
+_ENDED_BY = {"walltime": "the walltime ended", "stalled": "the model stood still"}
+
 
 def requeue_if_sensible(run: RunFolder, place: Place) -> str:
-    """Requeue the array task if the walltime ended it and it gets anywhere; returns what was done and why."""
+    """Requeue the array task if nobody else does and it gets anywhere; returns what was done and why.
+
+    Nobody else does where the walltime ended it, or where it ended itself because its model stood still.
+    """
     path = SlurmFolder.of(run).task(place.job)
     record = read_record(path)
     last = record.starts[-1] if record and record.starts else None
-    if record is None or last is None or (last.restart, last.reason) != (place.restarts, "walltime"):
+    if record is None or last is None or last.restart != place.restarts or last.reason not in _ENDED_BY:
         return "Not requeued: it was not the walltime that ended this; Slurm brings a preempted job back by itself."
+    ended = _ENDED_BY[last.reason]
     barren = record.barren_starts()
     if barren > MAX_BARREN_RESTARTS:
         why = (
-            f"Not requeued: {barren} starts in a row ended at the walltime without a row committed. "
-            "Ask for more --time, or a smaller --checkpoint-seconds."
+            f"Not requeued: {barren} starts in a row ended without a row committed, the last because {ended}. "
+            "Ask for more --time, or a smaller --checkpoint-seconds; of a stall the log has more."
         )
         write_json(path, asdict(record.with_last(reason="crash loop", error=why)))
         return why
@@ -38,7 +44,7 @@ def requeue_if_sensible(run: RunFolder, place: Place) -> str:
         requeue(place.number)
     except (SlurmRefused, SlurmUnavailable) as error:
         return f"Not requeued: {error}. The job that runs after the array submits what is missing."
-    return "Requeued: the walltime ended with work left."
+    return f"Requeued: {ended}, with work left."
 
 
 def main(path: str) -> None:

@@ -119,7 +119,8 @@ class Claims:
             return False
         files = [self._run.progress / f"{claim.writer}.json", *chunks_of(self._run, claim.shard)]
         latest = max([claim.since, *(changed(path) for path in files)])
-        return time.time() - latest < DESERTED_SECONDS
+        # A time to come is that of a clock which was set back since: it would be believed for as long.
+        return abs(time.time() - latest) < DESERTED_SECONDS
 
 
 def read_claim(folder: SlurmFolder, shard: int) -> Claim | None:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 from promptmill.slurm.environment import for_commands
@@ -152,7 +152,7 @@ def _job(line: str) -> Job:
 
 def _time(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(text)
+        return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
     except ValueError:
         return None  # N/A, UNLIMITED, NONE
 
@@ -160,6 +160,8 @@ def _time(text: str) -> datetime | None:
 def _run(program: str, *arguments: str, stderr: bool = False, timeout: float = TIMEOUT_SECONDS) -> str:
     # Times in a form that can be read back, whatever the user likes to see.
     environment = {**for_commands(os.environ), "SLURM_TIME_FORMAT": "standard", "LC_ALL": "C.UTF-8"}
+    if program == "squeue":
+        environment["TZ"] = "UTC"  # local times are told twice in one night a year; sbatch would hand it to jobs
     try:
         done = subprocess.run(
             [program, *arguments],

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from promptmill.errors import ConfigurationError, Interrupted, PromptmillError
 from promptmill.files import read_json, write_json
@@ -20,6 +21,7 @@ from promptmill.slurm.layout import SlurmFolder
 from promptmill.slurm.record import MAX_BARREN_RESTARTS, OwnRecord, Reason
 from promptmill.slurm.walltime import TimedStop, Walltime
 from promptmill.stopping import Exit, StopRequest
+from promptmill.tolerance import USUAL, Tolerance
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,12 @@ class Filling:
     own: tuple[int, ...] = ()
     batch_size: int | None = None
     checkpoint_seconds: float = 60.0
+    tolerance: Tolerance = USUAL
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any], own: tuple[int, ...]) -> Filling:
+        """What `asdict` made, for an array task with these shards of its own."""
+        return cls(**{**value, "own": own, "tolerance": Tolerance(**value.get("tolerance", {}))})
 
 
 class ArrayTask:
@@ -118,6 +126,8 @@ class ArrayTask:
                 checkpoint_seconds=filling.checkpoint_seconds,
                 processes=_sharers(self._place),
                 stop=self._stop,
+                tolerance=filling.tolerance,
+                on_stall=self.record.stalled,
             )
         finally:
             self.record.worked()

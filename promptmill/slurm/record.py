@@ -7,19 +7,19 @@ no end was killed; the next one finds that out, and closes it with what the prog
 from __future__ import annotations
 
 import socket
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from promptmill.clock import steady_time
 from promptmill.files import read_json, write_json
 from promptmill.progress import writer_name
 from promptmill.run import RunFolder
 from promptmill.slurm.environment import Place
 from promptmill.slurm.layout import SlurmFolder
-from promptmill.slurm.shards import committed_after
+from promptmill.slurm.shards import changed, committed_after
 
-Reason = Literal["running", "done", "walltime", "told to stop", "killed", "failed", "refused", "crash loop"]
+Reason = Literal["running", "done", "walltime", "told to stop", "killed", "failed", "stalled", "refused", "crash loop"]
 KEPT = 200
 MAX_BARREN_RESTARTS = 2
 
@@ -34,6 +34,7 @@ class Start:
         rows, tokens: generated in this life, whether committed or not.
         shards: those that it worked on.
         committed: whether any of it was committed.
+        noted: when this was first written, by the clock of the file server, which is that of the chunks.
     """
 
     restart: int
@@ -49,6 +50,7 @@ class Start:
     tokens: int = 0
     shards: tuple[int, ...] = ()
     committed: bool = False
+    noted: float | None = None
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,10 @@ class OwnRecord:
         if old.starts and old.starts[-1].reason == "running":
             old = _closed(run, old)
         self.before = old
-        start = Start(place.restarts, place.node, socket.gethostname(), place.devices, writer_name(), time.time())
+        start = Start(place.restarts, place.node, socket.gethostname(), place.devices, writer_name(), steady_time())
         self._record = old.with_start(start)
+        self._write()
+        self._record = self._record.with_last(noted=changed(self._path))
         self._write()
 
     @property
@@ -140,8 +144,15 @@ class OwnRecord:
 
     def end(self, reason: Reason, error: str | None = None) -> None:
         """Say how it ended."""
-        self._record = self._record.with_last(ended=time.time(), reason=reason, error=error)
+        self._record = self._record.with_last(ended=steady_time(), reason=reason, error=error)
         self._write()
+
+    def stalled(self, error: str) -> None:
+        """Say that it is about to end because nothing moves; called from another thread than the rest."""
+        self.worked()
+        committed = self.start.committed or _committed(self._run, self.start)
+        self._record = self._record.with_last(committed=committed)
+        self.end("stalled", error)
 
     def _write(self) -> None:
         write_json(self._path, asdict(self._record))
@@ -163,6 +174,10 @@ def _closed(run: RunFolder, record: TaskRecord) -> TaskRecord:
     """The record with its last life ended: it never said so itself, so it was killed."""
     last = record.starts[-1]
     rows, tokens = progressed(run, last)
-    committed = last.committed or committed_after(run, last.began, list(last.shards))
+    committed = last.committed or _committed(run, last)
     # The shards before the one under way are in `rows` already; the progress file is about that one alone.
     return record.with_last(reason="killed", rows=last.rows + rows, tokens=last.tokens + tokens, committed=committed)
+
+
+def _committed(run: RunFolder, start: Start) -> bool:
+    return committed_after(run, start.began if start.noted is None else start.noted, list(start.shards))

@@ -16,6 +16,7 @@ from promptmill.slurm.layout import SlurmFolder
 from promptmill.slurm.options import SlurmOptions
 from promptmill.slurm.packing import most_tasks, pack
 from promptmill.slurm.scripts import array_script, last_script, log_pattern
+from promptmill.tolerance import USUAL, Tolerance
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,14 @@ class Plan:
     publishing: dict[str, str] | None = None
     log_level: str = "INFO"
     placement: tuple[str, ...] = ()
+    tolerance: Tolerance = USUAL
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Plan:
         """What `asdict` made."""
         options, placement = SlurmOptions.from_json(value["options"]), tuple(value["placement"])
-        return cls(**{**value, "options": options, "placement": placement})
+        tolerance = Tolerance(**value.get("tolerance", {}))
+        return cls(**{**value, "options": options, "placement": placement, "tolerance": tolerance})
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ def _write_files(run: RunFolder, submission: Submission) -> None:
     plan, path = submission.plan, str(run.path.absolute())
     common = ["--run-dir", path, "--local-scheduler", "--log-level", plan.log_level]
     filler = ["--submission", str(submission.number), *plan.placement]
-    filling = Filling((), plan.batch_size, plan.checkpoint_seconds)
+    filling = Filling((), plan.batch_size, plan.checkpoint_seconds, plan.tolerance)
     write_json(
         place / "array.json",
         {
@@ -182,7 +185,7 @@ def filling_of(run: RunFolder, number: int, index: int) -> Filling:
     if not isinstance(value, dict):
         return Filling()
     own = value["shards"][index] if index < len(value["shards"]) else ()
-    return Filling(own=tuple(own), **value["filling"])
+    return Filling.from_json(value["filling"], tuple(own))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from functools import lru_cache
 from types import FrameType
 from typing import Any
 
+from promptmill.clock import steady_time
 from promptmill.slurm.commands import jobs
 from promptmill.slurm.environment import here
 from promptmill.slurm.errors import SlurmRefused, SlurmUnavailable
@@ -44,13 +44,13 @@ class Walltime:
 
     def left(self) -> float:
         """Seconds of work left."""
-        return float("inf") if self.stop_at is None else self.stop_at - time.time()
+        return float("inf") if self.stop_at is None else self.stop_at - steady_time()
 
     def is_near(self) -> bool:
         """Whether a signal at this moment announces the walltime, and not a preemption."""
         if self.end is None:
             return False
-        return time.time() >= self.end - signal_seconds(self.limit) - _SLACK
+        return steady_time() >= self.end - signal_seconds(self.limit) - _SLACK
 
 
 def signal_seconds(limit: float | None) -> int:
@@ -68,7 +68,7 @@ def walltime_of(job: str) -> Walltime:
     if not ends:
         return Walltime()
     end = ends[0].timestamp()
-    return Walltime(end, max(0.0, end - time.time()))
+    return Walltime(end, max(0.0, end - steady_time()))
 
 
 class TimedStop(StopRequest):

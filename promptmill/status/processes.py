@@ -20,7 +20,12 @@ SILENT_SECONDS = 900.0
 
 @dataclass(frozen=True)
 class Told:
-    """A progress file."""
+    """A progress file.
+
+    Attributes:
+        updated: by the clock of its machine, which may have been set since it began.
+        seconds: that passed between the two.
+    """
 
     writer: str
     host: str
@@ -31,6 +36,7 @@ class Told:
     rows: int
     tokens: int
     tokens_per_second: float
+    seconds: float
 
     @property
     def shard(self) -> int | None:
@@ -41,7 +47,7 @@ class Told:
     @property
     def rows_per_second(self) -> float:
         """Since it began the shard."""
-        return self.rows / max(self.updated - self.began, 1.0)
+        return self.rows / max(self.seconds, 1.0)
 
 
 def progress_files(run: RunFolder) -> list[Told]:
@@ -91,4 +97,5 @@ def _rate(told: Told, owner: tuple[str, Start] | None) -> ProcessRate:
 
 def _told(writer: str, value: dict[str, Any]) -> Told:
     names = ("host", "pid", "doing", "began", "updated", "rows", "tokens", "tokens_per_second")
-    return Told(writer, **{name: value[name] for name in names})
+    told = {name: value[name] for name in names}
+    return Told(writer, **told, seconds=value.get("seconds", value["updated"] - value["began"]))

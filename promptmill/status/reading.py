@@ -112,7 +112,7 @@ def _state(run: RunFolder, shards: ShardStates, processes: list[ProcessRate], li
 def _overall(committed: Committed, told: list[Told], records: list[TaskRecord]) -> float:
     """Tokens on disk by the time from the first start to the last sign of life."""
     begins = [one.began for one in told] + [record.starts[0].began for record in records if record.starts]
-    ends = [one.updated for one in told]
+    ends = [one.began + one.seconds for one in told]
     if not begins or not ends:
         return 0.0
     return round(committed.tokens / max(max(ends) - min(begins), 1.0), 1)

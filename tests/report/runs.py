@@ -62,7 +62,9 @@ def tell(run: RunFolder, writer: str, points: Sequence[Point]) -> None:
     """The history of a process."""
     run.progress.mkdir(exist_ok=True)
     lines = "".join(json.dumps(asdict(point)) + "\n" for point in points)
-    (run.progress / f"{writer}.jsonl").write_text(lines)
+    file = run.progress / f"{writer}.jsonl"
+    file.write_text(lines)
+    os.utime(file, (points[-1].at, points[-1].at))
 
 
 def life(host: str, begin: float, seconds: float, *, rate: float, end: str | None, shard: int = 0) -> list[Point]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from promptmill.files import read_json, write_json
 from promptmill.generate import PromptForm, fill_shard, missing_requests
 from promptmill.plan import recorded_manifest, shard_store, write_manifest
 from promptmill.prompts import PreparedPrompts, PromptOptions, prepare_prompts, read_prepared
+from promptmill.rows import Row
 from promptmill.run import Identity, RunFolder, fix_identity, open_run
 from promptmill.sampling import SamplingParameters
 from promptmill.settings import RunSettings
+from promptmill.slurm import after
 from promptmill.slurm import filling as filling_module
+from promptmill.slurm import record as record_module
+from promptmill.slurm.after import requeue_if_sensible
 from promptmill.slurm.claims import Claims, read_claim
 from promptmill.slurm.commands import Job
 from promptmill.slurm.environment import Place
@@ -222,6 +227,50 @@ def test_a_life_without_an_end_was_killed(run: RunFolder, squeue: list[str]) -> 
     record = read_record(SlurmFolder.of(run).task("7_0"))
     assert record is not None
     assert (record.starts[0].reason, record.starts[0].rows, record.starts[0].tokens) == ("killed", 40, 90)
+
+
+def test_a_task_whose_model_stood_still_is_brought_back_if_it_got_anywhere(
+    run: RunFolder, squeue: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends itself, which Slurm takes for an end; three such starts without a row are a crash loop."""
+    requeued: list[str] = []
+    monkeypatch.setattr(after, "requeue", requeued.append)
+
+    def hang(run: RunFolder, shard: int, *, on_stall: Callable[[str], None], rows: int, **_: Any) -> bool:
+        store = shard_store(run, recorded_manifest(run), shard)
+        if rows:
+            store.commit([Row(position, "r", "stop", 1, 1, 0, None) for position in range(rows)])
+        on_stall("No forward pass has ended for 15 min")
+        raise _Gone
+
+    for restart, rows in enumerate((5, 0, 0, 0)):
+        one = task(run, place(restarts=restart))
+        with pytest.raises(_Gone):
+            one.fill(Filling(own=(1,)), before_first=lambda: None, produce=partial(hang, rows=rows))
+        said = requeue_if_sensible(run, place(restarts=restart))
+        assert said.startswith("Requeued: the model stood still" if restart < 3 else "Not requeued: 3 starts in a row")
+    assert requeued == ["9", "9", "9"]
+    record = read_record(SlurmFolder.of(run).task("7_0"))
+    assert record is not None
+    assert [start.reason for start in record.starts] == ["stalled", "stalled", "stalled", "crash loop"]
+    assert [start.committed for start in record.starts] == [True, False, False, False]
+
+
+class _Gone(BaseException):
+    """The process is there no longer."""
+
+
+def test_whether_a_killed_life_committed_is_told_by_the_clock_of_the_files(
+    run: RunFolder, squeue: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a node whose clock is hours ahead of the file server's, rows that were committed count all the same."""
+    monkeypatch.setattr(record_module, "steady_time", lambda: time.time() + 6 * 3600)
+    for restart in range(4):
+        one = task(run, place(restarts=restart))
+        one.require_no_crash_loop()
+        one.record.working_on(1)
+        row = Row(restart, "r", "stop", 1, 1, 0, None)
+        shard_store(run, recorded_manifest(run), 1).commit([row])
 
 
 def test_no_shard_is_begun_that_cannot_come_to_a_commit(run: RunFolder, squeue: list[str]) -> None:
