@@ -6,13 +6,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from promptmill.engine.contract import Engine
+from promptmill.endpoint.options import EndpointOptions
+from promptmill.engine.choosing import EngineOptions, choose_engine
 from promptmill.errors import ConfigurationError
 from promptmill.generate import PromptForm, fill_shard, missing_requests
-from promptmill.hardware import available_cores, detect_hardware
 from promptmill.history import ShardHistory
 from promptmill.pace import Pace
-from promptmill.placement import load_placed, require_placement
 from promptmill.plan import PromptsManifest, complete_shards, recorded_manifest, shard_store
 from promptmill.progress import Progress, writer_name
 from promptmill.prompts import read_prepared
@@ -45,6 +44,7 @@ def produce_shard(
     checkpoint_seconds: float,
     processes: int,
     stop: StopRequest,
+    endpoint: EndpointOptions | None = None,
     tell: Tell | None = None,
 ) -> bool:
     """Generate what is missing of one shard; True once it is complete, False if told to stop.
@@ -52,6 +52,7 @@ def produce_shard(
     Args:
         batch_size: rows in one forward pass; None lets the engine choose.
         processes: how many like this one share the machine's cores.
+        endpoint: where the server is that has the model; for `--engine endpoint` alone.
         tell: gets the share of the shard that is done (0 to 1) and a sentence, every few seconds.
 
     Raises:
@@ -68,7 +69,7 @@ def produce_shard(
     if not missing:
         store.complete()
         return True
-    engine = _engine(run, batch_size, processes)
+    engine = choose_engine(run, EngineOptions(batch_size, processes, endpoint))
     history = ShardHistory(run.progress / f"{writer_name()}.jsonl", shard, len(missing))
     with history, _progress(run, manifest, shard, len(missing), tell) as progress, stop.draining():
 
@@ -90,8 +91,7 @@ def produce_shard(
 
 def _form(run: RunFolder, identity: Identity, samples: int) -> PromptForm:
     settings = run.settings
-    chat = identity.chat_template is not None
-    return PromptForm(chat=chat, system_prompt=settings.system_prompt, samples=samples, run_seed=settings.seed)
+    return PromptForm(chat=identity.chat, system_prompt=settings.system_prompt, samples=samples, run_seed=settings.seed)
 
 
 def _progress(run: RunFolder, manifest: PromptsManifest, shard: int, missing: int, tell: Tell | None) -> Progress:
@@ -106,24 +106,3 @@ def _progress(run: RunFolder, manifest: PromptsManifest, shard: int, missing: in
 
     file = run.progress / f"{writer_name()}.json"
     return Progress(file, label, total=manifest.rows, done=others + rows - missing, tell=on_write)
-
-
-def _engine(run: RunFolder, batch_size: int | None, processes: int) -> Engine:
-    import torch
-
-    from promptmill.engine.transformers import TransformersEngine
-
-    # Two processes of two threads each fall to a third on two cores: one core, one thread.
-    torch.set_num_threads(max(1, available_cores() // processes))
-    hardware = detect_hardware()
-    loaded = load_placed(run, hardware)
-    placed = require_placement(run, hardware)
-    # What is safe was measured for GPUs; on a CPU the engine knows what is fast.
-    safe = placed.batch_size if hardware.gpus else None
-    return TransformersEngine(
-        loaded.model,
-        loaded.tokenizer,
-        run.settings.sampling,
-        batch_size=batch_size or safe,
-        positions=placed.cache_positions,
-    )

@@ -94,7 +94,7 @@ class Progress:
     def add(self, row: Row) -> None:
         """Count a row that finished."""
         self._rows += 1
-        self._tokens += row.completion_tokens
+        self._tokens += row.completion_tokens or 0
         now = self._clock()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, advance=1, rate=self._rate())

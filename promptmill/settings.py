@@ -14,7 +14,8 @@ from promptmill.sampling import MAX_SEED, SamplingParameters
 
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 QUANTIZATIONS = ("none", "8bit", "4bit", "auto")
-ENGINES = ("transformers",)
+ENGINES = ("transformers", "endpoint")
+ENDPOINT_APIS = ("chat", "completions")
 DEMO = "demo"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -31,6 +32,7 @@ class RunSettings:
         prompts_sha256: SHA-256 of what the prompts' source holds (`promptmill.prompts`).
         limit: only the first so many prompts; None for all.
         seed: of the run; each row derives its own from it.
+        endpoint_api: which of a server's two ways of generating; None, or any other engine, leaves it to the prompts.
     """
 
     model: str
@@ -46,11 +48,13 @@ class RunSettings:
     dtype: str
     quantization: str
     engine: str
+    endpoint_api: str | None = None
 
     def __post_init__(self) -> None:
         _one_of("--dtype", self.dtype, DTYPES)
         _one_of("--quantization", self.quantization, QUANTIZATIONS)
         _one_of("--engine", self.engine, ENGINES)
+        self._require_what_fits_the_engine()
         _at_least("--samples-per-prompt", self.samples_per_prompt, 1)
         if self.limit is not None:
             _at_least("--limit", self.limit, 1)
@@ -59,9 +63,18 @@ class RunSettings:
         if not self.model:
             raise ConfigurationError("--model is empty; give `demo`, a Hub repo id such as gpt2, or a local folder.")
 
+    @property
+    def loads_model(self) -> bool:
+        """Whether the engine loads weights into this process; else a server has them."""
+        return self.engine != "endpoint"
+
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary; `from_json` gives the same settings back."""
-        return asdict(self)
+        value = asdict(self)
+        if self.endpoint_api is None:
+            # So that runs of versions that did not know it keep their name and fingerprint.
+            del value["endpoint_api"]
+        return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> RunSettings:
@@ -74,6 +87,25 @@ class RunSettings:
             )
         sampling = {**value["sampling"], "stop": tuple(value["sampling"]["stop"])}
         return cls(**{**value, "sampling": SamplingParameters(**sampling)})
+
+    def _require_what_fits_the_engine(self) -> None:
+        if self.engine == "endpoint":
+            if self.endpoint_api is not None:
+                _one_of("--endpoint-api", self.endpoint_api, ENDPOINT_APIS)
+            of_weights = {
+                "--revision": (self.revision, None),
+                "--dtype": (self.dtype, "auto"),
+                "--quantization": (self.quantization, "none"),
+            }
+            for option, (value, default) in of_weights.items():
+                if value != default:
+                    raise ConfigurationError(
+                        f"{option} is {value!r}, and with --engine endpoint the server decides that. Leave it out."
+                    )
+        elif self.endpoint_api is not None:
+            raise ConfigurationError(
+                f"--endpoint-api is {self.endpoint_api!r}, which is for --engine endpoint alone. Leave it out."
+            )
 
 
 def canonical_hash(value: object) -> str:

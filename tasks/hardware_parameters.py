@@ -1,8 +1,9 @@
-"""What a user may say about batches, checkpoints and placement; none of it changes the bytes of a dataset."""
+"""What a user may say about batches, checkpoints, placement and servers; none of it changes the bytes of a dataset."""
 
 from __future__ import annotations
 
 from promptmill.placing.options import OFFLOADS, PlacementOptions
+from tasks.endpoint_parameters import EndpointParameters
 from tasks.parameters import Setting, batch_size, integer, number
 
 
@@ -65,5 +66,5 @@ class FillingParameters:
     )
 
 
-class HardwareParameters(PlacementParameters, FillingParameters):
-    """Where the model goes, and how shards are filled with it."""
+class HardwareParameters(PlacementParameters, FillingParameters, EndpointParameters):
+    """Where the model goes or is, and how shards are filled with it."""

@@ -52,7 +52,8 @@ class OpenRun(RunParameters, PromptmillTask):
             stop=self.stop,
         )
         return RunSettings(
-            model=checked_model(self.model),
+            # What a server calls its model is no path and no id of the Hub: it is asked for as it was typed.
+            model=self.model if self.engine == "endpoint" else checked_model(self.model),
             revision=self.revision,
             prompts_sha256=source_digest(self.prompts_source),
             prompt_column=self.prompt_column,
@@ -65,6 +66,7 @@ class OpenRun(RunParameters, PromptmillTask):
             dtype=self.dtype,
             quantization=self.quantization,
             engine=self.engine,
+            endpoint_api=self.endpoint_api,
         )
 
     @cached_property

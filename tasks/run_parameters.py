@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptmill.sampling import SamplingParameters
-from promptmill.settings import DEMO, DTYPES, ENGINES, QUANTIZATIONS
+from promptmill.settings import DEMO, DTYPES, ENDPOINT_APIS, ENGINES, QUANTIZATIONS
 from tasks.parameters import Setting, integer, number, strings
 
 DEFAULTS = SamplingParameters()
@@ -55,5 +55,10 @@ class RunParameters:
         default="none", description=f"One of {', '.join(QUANTIZATIONS)} (bitsandbytes). Default: none."
     )
     engine = Setting(default="transformers", description=f"One of {', '.join(ENGINES)}. Default: transformers.")
+    endpoint_api = Setting(
+        default=None,
+        description=f"One of {', '.join(ENDPOINT_APIS)} (--engine endpoint). Default: chat for messages or with "
+        "--system-prompt, else completions.",
+    )
     data_dir = Setting(default="data", significant=False, description="Where everything is kept. Default: ./data.")
     name = Setting(default=None, description="Name of the run. Default: made of model, prompts and settings.")

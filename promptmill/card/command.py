@@ -14,7 +14,8 @@ from promptmill.settings import RunSettings
 
 def command(settings: RunSettings, identity: Identity, prompts_source: str | None) -> str:
     """The command line, with the commit that `revision` stood for."""
-    sampling, kind = settings.sampling, kind_of(settings.model)
+    sampling = settings.sampling
+    kind = kind_of(settings.model) if settings.loads_model else "served"
     options: dict[str, object] = {
         "model": f"./{public_name(settings.model)}" if kind == "local" else settings.model,
         "revision": identity.revision if kind == "hub" else None,
@@ -35,6 +36,8 @@ def command(settings: RunSettings, identity: Identity, prompts_source: str | Non
         "dtype": identity.dtype,
         "quantization": identity.quantization,
         "engine": settings.engine,
+        "endpoint-api": settings.endpoint_api,
+        "endpoint-url": None if settings.loads_model else "URL",
     }
     given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
     return " \\\n    ".join(["luigi --module workflows BuildDataset", *given, "--local-scheduler"])

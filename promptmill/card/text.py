@@ -64,9 +64,10 @@ def _growing(manifest: PromptsManifest, counts: ShardCounts, files: int) -> str:
 
 
 def _summary(settings: RunSettings, identity: Identity, manifest: PromptsManifest, counts: ShardCounts) -> str:
+    whose = "on a server" if identity.revision is None else f"(revision {code(identity.revision)})"
     return (
         f"{counts.rows:,} completions of {manifest.prompts.rows:,} prompts by {_model(settings)} "
-        f"(revision {code(identity.revision)}), generated with promptmill."
+        f"{whose}, generated with promptmill."
     )
 
 
@@ -79,6 +80,8 @@ def _reasons(counts: ShardCounts) -> str:
     numbers = {"stop": counts.stop, "length": counts.length, "error": counts.error}
     rows = [[f"`{name}`", f"{numbers[name]:,}", _share(numbers[name], counts.rows), meanings[name]] for name in numbers]
     total = f"{counts.rows:,} rows, {counts.prompt_tokens:,} prompt tokens, {counts.completion_tokens:,} generated."
+    if counts.uncounted:
+        total += f" The tokens of {counts.uncounted:,} rows nobody counted."
     return f"{table(['finish_reason', 'rows', 'share', ''], rows)}\n\n{total}"
 
 
@@ -117,6 +120,6 @@ def _share(part: int, whole: int) -> str:
 
 
 def _model(settings: RunSettings) -> str:
-    if kind_of(settings.model) == "demo":
+    if settings.loads_model and kind_of(settings.model) == "demo":
         return f"`demo` ({DEMO_ORIGIN}, 4-bit GGUF weights de-quantized)"
     return code(public_name(settings.model))

@@ -34,8 +34,10 @@ class Questions:
     def of(cls, run: RunFolder, publish_to: str | None) -> Questions:
         """What a run has to ask: nothing for a model that is on disk already."""
         settings = run.settings
-        needed = kind_of(settings.model) == "hub" and not is_at_hand(
-            settings.model, settings.revision, run.data, run.model
+        needed = (
+            settings.loads_model
+            and kind_of(settings.model) == "hub"
+            and not is_at_hand(settings.model, settings.revision, run.data, run.model)
         )
         return cls(settings.model if needed else None, publish_to)
 
