@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
+from promptmill.cost import Budget
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.engine.choosing import EngineOptions, choose_engine
 from promptmill.errors import ConfigurationError
@@ -57,6 +58,7 @@ def produce_shard(
 
     Raises:
         ConfigurationError: there is no such shard.
+        CostReached: the rows cost what the user wants to spend at most.
         EngineError: the model cannot be loaded or cannot generate.
         StorageError: rows cannot be committed.
     """
@@ -70,23 +72,36 @@ def produce_shard(
         store.complete()
         return True
     engine = choose_engine(run, EngineOptions(batch_size, processes, endpoint))
+    budget = _budget(run, manifest, shard, endpoint)
     history = ShardHistory(run.progress / f"{writer_name()}.jsonl", shard, len(missing))
     with history, _progress(run, manifest, shard, len(missing), tell) as progress, stop.draining():
 
         def on_row(row: Row) -> None:
             progress.add(row)
             history.add(row)
+            if budget is not None:
+                budget.add(row)
 
-        return fill_shard(
+        done = fill_shard(
             store,
             missing,
             engine,
             checkpoint_seconds=checkpoint_seconds,
             should_stop=lambda: stop.requested,
             on_row=on_row,
-            time_for=stop.time_for,
+            # What is under way is paid for, so it is waited for.
+            time_for=lambda seconds: stop.time_for(seconds) and not (budget and budget.reached),
             pace=_pace_of(run.path),
         )
+    if not done and budget is not None:
+        budget.require()
+    return done
+
+
+def _budget(run: RunFolder, manifest: PromptsManifest, shard: int, endpoint: EndpointOptions | None) -> Budget | None:
+    if endpoint is None or endpoint.price is None or endpoint.max_cost is None:
+        return None
+    return Budget(run, manifest, shard, endpoint.price, endpoint.max_cost)
 
 
 def _form(run: RunFolder, identity: Identity, samples: int) -> PromptForm:

@@ -58,6 +58,7 @@ class Progress:
         self._began = time.time()
         self._rows = 0
         self._tokens = 0
+        self._prompt_tokens = 0
         self._bar: Bar | None = None
         self._task: TaskID | None = None
 
@@ -95,6 +96,7 @@ class Progress:
         """Count a row that finished."""
         self._rows += 1
         self._tokens += row.completion_tokens or 0
+        self._prompt_tokens += row.prompt_tokens or 0
         now = self._clock()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, advance=1, rate=self._rate())
@@ -129,6 +131,7 @@ class Progress:
                 "updated": round(time.time()),
                 "rows": self._rows,
                 "tokens": self._tokens,
+                "prompt_tokens": self._prompt_tokens,
                 "tokens_per_second": round(self.tokens_per_second, 1),
             },
         )

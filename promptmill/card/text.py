@@ -87,7 +87,8 @@ def _reasons(counts: ShardCounts) -> str:
 
 def _picture(run: RunFolder, manifest: PromptsManifest, counts: ShardCounts) -> str:
     """The picture of the lengths, once the dataset is whole; it may be missing, as no dataset fails for want of it."""
-    if counts.rows < manifest.rows or not (run.dataset / PICTURE).is_file():
+    measured = counts.uncounted < counts.stop + counts.length or not counts.uncounted
+    if counts.rows < manifest.rows or not measured or not (run.dataset / PICTURE).is_file():
         return ""
     return f"\n\n![How many responses have which length in tokens, by how they ended]({PICTURE})"
 

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from promptmill.endpoint import wire
-from promptmill.endpoint.faults import Broken, Busy, Refused, Slow, Unreachable
+from promptmill.endpoint.faults import Broken, Busy, Cut, Refused, Slow, Unreachable
 from promptmill.endpoint.record import About, Api
 from promptmill.errors import AccessDenied, NotFound
 
@@ -90,7 +90,7 @@ class Client:
         except (asyncio.TimeoutError, httpx2.TimeoutException) as error:
             raise Slow(f"no answer within {seconds:g} s") from error
         except httpx2.HTTPError as error:
-            raise Broken(f"the connection broke ({_words(error)})") from error
+            raise Cut(f"the connection broke ({_words(error)})") from error
 
     def _fault(self, base: str, response: httpx2.Response) -> Exception:
         status, says = response.status_code, self._said(response)

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 
+from promptmill.cost import note_price
 from promptmill.endpoint.asking import Asking
 from promptmill.endpoint.client import Client
 from promptmill.endpoint.flow import Flow
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.endpoint.patience import Trouble
-from promptmill.endpoint.record import Served, recorded_served
+from promptmill.endpoint.record import Served, recorded_served, require_counted
 from promptmill.endpoint.servers import Servers
 from promptmill.endpoint.tokens import token_counter
 from promptmill.engine.contract import Completion, MayBegin, Request, ShouldStop, always
@@ -118,4 +119,6 @@ def endpoint_engine(run: RunFolder, options: EndpointOptions) -> EndpointEngine:
         ConfigurationError: the key is not there, or the options make no sense.
         StorageError: what was found of the server is missing.
     """
+    require_counted(recorded_served(run), options)
+    note_price(run, options.price)
     return _engine(run, options)

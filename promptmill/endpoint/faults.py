@@ -5,7 +5,8 @@
     ├── Busy         429 or 503: too much at once, or not ready yet
     ├── Slow         no answer within the time that a request has
     ├── Unreachable  no connection
-    └── Broken       anything else: 5xx, a connection cut, an answer that is none
+    └── Broken       anything else: 5xx, an answer that is none
+        └── Cut      the connection was cut: the server may have been started anew since
 
 These tell what to do next inside the engine, and never leave it. What ends a process is a
 `PromptmillError`: `AccessDenied` (401, 402, 403), `NotFound` (404), and `ServerGone`.
@@ -46,6 +47,10 @@ class Unreachable(Fault):
 
 class Broken(Fault):
     """The server failed, or its answer makes no sense."""
+
+
+class Cut(Broken):
+    """The connection was cut before the answer was whole."""
 
 
 class ServerGone(Interrupted):

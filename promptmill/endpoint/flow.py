@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptmill.endpoint.asking import Asking
-from promptmill.endpoint.faults import Busy, Fault, Refused, Slow, Unreachable
+from promptmill.endpoint.faults import Busy, Cut, Fault, Refused, Slow, Unreachable
 from promptmill.endpoint.patience import Trouble
 from promptmill.endpoint.record import About, require_same_model
 from promptmill.endpoint.rows import MOST_TRIES, Doubts, Row, Waiting
@@ -113,6 +113,7 @@ class Flow:
             if not server.greeted:
                 if not begin:
                     return
+                server.greeting = True
                 self._start(server, self._asking.about(server.base), self._greeted)
             elif self._doubts and not self._trying:
                 self._trying = True
@@ -156,6 +157,7 @@ class Flow:
         return None
 
     def _greeted(self, sent: _Sent, came: Fault | About) -> None:
+        sent.server.greeting = False
         if isinstance(came, Fault):
             self._note(sent, came)
             sent.server.rest(self._clock())
@@ -200,6 +202,8 @@ class Flow:
         server, now = sent.server, self._clock()
         if isinstance(fault, Unreachable):
             server.lost(now)
+        elif isinstance(fault, Cut):
+            server.greeted = False
         elif isinstance(fault, Busy | Slow):
             server.limit.too_much(sent.at, now)
             if isinstance(fault, Busy):

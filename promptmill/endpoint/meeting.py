@@ -7,13 +7,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from promptmill.cost import note_price
 from promptmill.endpoint.asking import Asking
 from promptmill.endpoint.client import Client
 from promptmill.endpoint.faults import Fault, Refused
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.endpoint.patience import Trouble
-from promptmill.endpoint.record import About, Api, Counts, Served, note_served
+from promptmill.endpoint.record import About, Api, Counts, Served, note_served, require_counted
 from promptmill.endpoint.tokens import tokenizer_at_hand, uncounted
 from promptmill.endpoint.trials import require_heeded, seeds_of
 from promptmill.errors import ConfigurationError
@@ -50,7 +49,6 @@ def meet_server(run: RunFolder, prompts: PreparedPrompts, options: EndpointOptio
             f"The server or the prompts of {run.path} are not those that the run was begun with "
             f"(see {run.identity.name}). Restore them, or start again with another --name."
         )
-    note_price(run, options.price)
     return served
 
 
@@ -93,12 +91,8 @@ async def _met(settings: RunSettings, api: Api, options: EndpointOptions) -> Ser
         await client.close()
     counted = answer.prompt_tokens is not None and answer.completion_tokens is not None
     counts: Counts = "server" if counted else "tokenizer" if tokenizer_at_hand(settings.model) else "nobody"
-    if counts == "nobody" and options.max_cost is not None:
-        raise ConfigurationError(
-            f"--max-cost needs tokens that somebody counts: the server at {base} tells no usage, and the tokenizer of "
-            f"{settings.model} is not on this disk. Leave --max-cost out."
-        )
     served = Served(api, about, seeds, counts)
+    require_counted(served, options)
     logger.info("The server at %s has %s. Seeds are %s.", base, settings.model, served.seeds_in_words)
     return served
 

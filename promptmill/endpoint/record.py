@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from promptmill.endpoint.options import EndpointOptions
 from promptmill.errors import ConfigurationError, StorageError
 from promptmill.files import create_json, read_json
 from promptmill.run import RunFolder
@@ -73,6 +74,19 @@ def recorded_served(run: RunFolder) -> Served:
     if value is None:
         raise StorageError(f"{run.server} is missing or damaged; start BuildDataset again and it is made anew.")
     return Served(**value)
+
+
+def require_counted(served: Served, options: EndpointOptions) -> None:
+    """Refuse a price where nobody counts what it is the price of.
+
+    Raises:
+        ConfigurationError
+    """
+    if served.counts == "nobody" and options.price is not None:
+        raise ConfigurationError(
+            "--price-in and --price-out need tokens that somebody counts: the server tells no `usage`, and the "
+            "tokenizer of its model is not on this disk. Leave them and --max-cost out."
+        )
 
 
 def require_same_model(url: str, recorded: About, now: About) -> None:

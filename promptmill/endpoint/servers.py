@@ -54,15 +54,16 @@ class Server:
         self.limit = Limit(most)
         self.in_flight = 0
         self.greeted = False
-        """Whether it was asked which model it has, since it was last out of reach."""
+        """Whether it was asked which model it has, since it may last have been started."""
+        self.greeting = False
         self._rests_until = float("-inf")
         self._rests = 0
 
     def room(self, now: float) -> int:
-        """How many more requests it takes; one that was not greeted gets the greeting alone."""
+        """How many more requests it takes; one that was not greeted takes the greeting alone."""
         if now < self._rests_until:
             return 0
-        return (self.limit.size if self.greeted else 1) - self.in_flight
+        return self.limit.size - self.in_flight if self.greeted else int(not self.greeting)
 
     def rest(self, now: float, seconds: float | None = None) -> None:
         """Leave it alone for so long; by default longer each time, until it works."""
@@ -106,4 +107,4 @@ class Servers:
     def begin(self) -> None:
         """Nothing is under way yet."""
         for server in self._all.values():
-            server.in_flight = 0
+            server.in_flight, server.greeting = 0, False

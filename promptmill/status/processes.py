@@ -31,6 +31,7 @@ class Told:
     rows: int
     tokens: int
     tokens_per_second: float
+    prompt_tokens: int = 0
 
     @property
     def shard(self) -> int | None:
@@ -91,4 +92,4 @@ def _rate(told: Told, owner: tuple[str, Start] | None) -> ProcessRate:
 
 def _told(writer: str, value: dict[str, Any]) -> Told:
     names = ("host", "pid", "doing", "began", "updated", "rows", "tokens", "tokens_per_second")
-    return Told(writer, **{name: value[name] for name in names})
+    return Told(writer, **{name: value[name] for name in names}, prompt_tokens=value.get("prompt_tokens", 0))
