@@ -26,6 +26,7 @@ class Asking:
         self._client = client
         self._api = api
         self._most = sampling.max_new_tokens
+        self._stop = sampling.stop
         self._settings = wire.settings_of(model, sampling)
         self._counter = counter
 
@@ -40,16 +41,23 @@ class Asking:
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
         if prompt is None or completion is None:
             prompt, completion = self._counter(request, answer.text)
-        return Completion(request.position, answer.text, answer.finish_reason, prompt, completion)
+        text, stopped = self._cut(answer.text)
+        return Completion(request.position, text, "stop" if stopped else answer.finish_reason, prompt, completion)
+
+    def _cut(self, text: str) -> tuple[str, bool]:
+        """The text before the first stop string, which some servers leave in; and whether there was one."""
+        found = [place for stop in self._stop if (place := text.find(stop)) >= 0]
+        return (text[: min(found)], True) if found else (text, False)
 
     async def trial(self, base: str, *, seed: int = 1, most: int = 1, **changes: Any) -> wire.Answer:
-        """Something short and plain, with the run's own settings but for these changes.
+        """Something short and plain, with the run's own settings but for these changes; None leaves one out.
 
         Raises:
             As `Client.complete`.
         """
         most = min(most, self._most)
-        settings = {**self._settings, "max_tokens": most, **changes}
+        changed = {**self._settings, "max_tokens": most, **changes}
+        settings = {name: value for name, value in changed.items() if value is not None}
         messages: tuple[Message, ...] | None = ({"role": "user", "content": TRIAL_TEXT},)
         body = wire.body(settings, TRIAL_TEXT, messages if self._api == "chat" else None, seed)
         return await self._client.complete(base, self._api, body, most=most)

@@ -23,6 +23,8 @@ _REFUSED = (400, 413, 422)
 _DENIED = (401, 402, 403)
 _MISSING = (404, 405, 501)
 _BUSY = (429, 503, 529)
+# `transformers serve` answers 500 where there is no cache of the Hub's to list.
+_NO_LIST = (*_REFUSED, *_MISSING, 500)
 
 
 class Client:
@@ -76,7 +78,7 @@ class Client:
 
     async def _list(self, base: str) -> httpx2.Response:
         response = await self._send("GET", f"{base}/models", _LIST_SECONDS, None)
-        if response.status_code == 200 or response.status_code in (*_REFUSED, *_MISSING):
+        if response.status_code in (200, *_NO_LIST):
             return response
         raise self._fault(base, response)
 

@@ -44,6 +44,11 @@ class EndpointEngine:
         self._servers = Servers(self._bases, options.concurrency)
         self._counter = token_counter(model, counts=served.counts)
 
+    @property
+    def chats(self) -> bool:
+        """Whether it takes messages; else it takes prompts."""
+        return self._served.api == "chat"
+
     def generate(
         self, requests: Iterable[Request], should_stop: ShouldStop, may_begin: MayBegin = always
     ) -> Iterator[Completion]:

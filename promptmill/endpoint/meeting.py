@@ -76,7 +76,8 @@ async def _met(settings: RunSettings, api: Api, options: EndpointOptions) -> Ser
         base, about = await _first_that_answers(asking, options)
 
         async def ask(**changes: Any) -> str:
-            return (await _patient(lambda: asking.trial(base, **changes), options)).text
+            # A stop string might end each text before it could tell anything.
+            return (await _patient(lambda: asking.trial(base, stop=None, **changes), options)).text
 
         try:
             answer = await _patient(lambda: asking.trial(base), options)

@@ -27,13 +27,18 @@ async def seeds_of(ask: Ask, sampling: SamplingParameters) -> Seeds:
 
 
 async def require_heeded(ask: Ask, sampling: SamplingParameters) -> None:
-    """Refuse settings that are not OpenAI's own and that the server ignores.
+    """Refuse settings that the server ignores.
 
-    With only the likeliest token allowed, two seeds at the highest temperature give the same text.
+    At the highest temperature two seeds give different texts, and the same one if only the likeliest token is allowed.
 
     Raises:
         ConfigurationError: says which option it is.
     """
+    if not sampling.greedy and await _fixed(ask, filled=True):
+        raise ConfigurationError(
+            f"--temperature is {sampling.temperature}, and the server gives one and the same text even at {_WILD:g}: "
+            "it does not sample. Give --temperature 0, or have the server sample."
+        )
     if sampling.top_k and not await _fixed(ask, top_k=1):
         raise _ignored("--top-k", sampling.top_k)
     if sampling.min_p and not await _fixed(ask, min_p=1.0):
@@ -44,9 +49,10 @@ async def require_heeded(ask: Ask, sampling: SamplingParameters) -> None:
             raise _ignored("--repetition-penalty", sampling.repetition_penalty)
 
 
-async def _fixed(ask: Ask, **knobs: float) -> bool:
+async def _fixed(ask: Ask, *, filled: bool = False, **knobs: float) -> bool:
+    """Whether two seeds give the same text at the highest temperature; with `filled`, one that says anything."""
     first, second = [await ask(seed=seed, most=_TOKENS, temperature=_WILD, top_p=1.0, **knobs) for seed in (1, 2)]
-    return first == second
+    return first == second and bool(first or not filled)
 
 
 def _ignored(option: str, value: float) -> ConfigurationError:

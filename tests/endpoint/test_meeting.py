@@ -102,13 +102,23 @@ def test_what_becomes_of_seeds_is_tried(
     assert recorded_served(meet(tmp_path, server, settings)).seeds == found
 
 
-def test_seeds_of_a_server_that_always_says_the_same_are_not_known(tmp_path: Path, server: WordServer) -> None:
-    """A model that is sure of its words says nothing of seeds."""
-    same = {
-        "choices": [{"text": "yes", "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 1, "completion_tokens": 1},
-    }
-    server.behave = lambda asked: Reply(body=json.dumps(same).encode())
+def always(text: str) -> Reply:
+    """The answer of a server that does not sample."""
+    return Reply(body=json.dumps({"choices": [{"text": text, "finish_reason": "stop"}]}).encode())
+
+
+def test_a_server_that_does_not_sample_is_refused(tmp_path: Path, server: WordServer) -> None:
+    """The temperature would be accepted and ignored; greedy decoding is what it can do."""
+    server.behave = lambda asked: always("yes")
+    with pytest.raises(ConfigurationError, match=r"--temperature is 0.7, and the server .* does not sample"):
+        meet(tmp_path, server)
+    (tmp_path / "greedy").mkdir()
+    meet(tmp_path / "greedy", server, sampled(temperature=0))
+
+
+def test_seeds_of_a_server_that_is_sure_of_its_words_are_not_known(tmp_path: Path, server: WordServer) -> None:
+    """At the run's own temperature every seed has the same text, which says nothing of seeds."""
+    server.behave = lambda asked: always("yes") if asked.body["temperature"] < 1 else None
     assert recorded_served(meet(tmp_path, server)).seeds == "unknown"
 
 
@@ -124,7 +134,8 @@ def test_a_setting_that_the_server_ignores_is_refused(
     tmp_path: Path, server: WordServer, settings: RunSettings, knob: str, option: str
 ) -> None:
     """What OpenAI's API has no name for is tried with extreme values; a server that heeds it is fine."""
-    meet(tmp_path / "heeded" if (tmp_path / "heeded").mkdir() is None else tmp_path, server, settings)
+    (tmp_path / "heeded").mkdir()
+    meet(tmp_path / "heeded", server, settings)
     answer = server.answer
     server.answer = lambda asked: answer(  # type: ignore[method-assign]
         replace(asked, body={name: value for name, value in asked.body.items() if name != knob})
@@ -137,14 +148,14 @@ def test_settings_that_the_server_does_not_take_are_refused_in_its_words(tmp_pat
     """Before any row is asked for."""
     told = Reply(400, json.dumps({"error": {"message": "at most 4 stop strings"}}).encode())
     server.behave = lambda asked: told if len(asked.body.get("stop", ())) > 4 else None
-    with pytest.raises(ConfigurationError, match="does not take the run's settings.*at most 4 stop strings"):
+    with pytest.raises(ConfigurationError, match=r"does not take the run's settings.*at most 4 stop strings"):
         meet(tmp_path, server, sampled(stop=("a", "b", "c", "d", "e")))
 
 
 def test_a_model_that_the_server_has_not_is_named_with_those_that_it_has(tmp_path: Path, server: WordServer) -> None:
     """The names to choose from are in the message."""
     server.models = ("words", "sentences")
-    with pytest.raises(NotFound, match="no model 'gpt2'.*It has: words, sentences"):
+    with pytest.raises(NotFound, match=r"no model 'gpt2'.*It has: words, sentences"):
         meet(tmp_path, server, replace(PLAIN, model="gpt2"))
 
 

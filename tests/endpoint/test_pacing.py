@@ -105,7 +105,7 @@ def test_a_server_that_was_lost_is_tried_with_one_request() -> None:
 
 def test_what_was_learned_of_a_server_is_kept_from_shard_to_shard(server: WordServer) -> None:
     """The second shard begins with as many requests as the first came to."""
-    server.seconds = 0.05
+    server.seconds = 0.3
     engine = engine_on(server, concurrency=32)
     all_of(engine, requests(100))
     server.most_at_once = 0
