@@ -87,9 +87,9 @@ def lay_out(run: RunFolder, manifest: PromptsManifest, shards: Iterable[int]) ->
 
 
 def recorded_dataset(run: RunFolder) -> DatasetManifest | None:
-    """The manifest of the assembled dataset; None if it is not complete."""
+    """The manifest of the assembled dataset; None if it is not complete, or what it was made of is not there."""
     value = read_json(run.dataset_manifest)
-    if value is None:
+    if value is None or not (run.identity.exists() and run.prompts.exists()):
         return None
     files = {name: DatasetFile(**file) for name, file in value["files"].items()}
     manifest = DatasetManifest(value["fingerprint"], files, ShardCounts(**value["counts"]))

@@ -23,6 +23,8 @@ from promptmill.sharing import share_like_its_folder
 
 TEMPORARY_MARK = ".tmp-"
 CORRUPT_MARK = ".corrupt"
+CHECKSUM = "checksum"
+"""What a record of ours has besides its value: a digit that a bad disk changed would still be JSON."""
 _BLOCK = 1 << 20
 _STORAGE_ERRORS = {
     errno.ENOSPC: "there is no space left on the device",
@@ -121,7 +123,7 @@ def make_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` as readable JSON, atomically and durably."""
+    """Write `value` as readable JSON, atomically and durably; a dictionary with a checksum of its own."""
     with atomic_write(path) as temporary:
         temporary.write_text(_readable(value), encoding="utf-8")
 
@@ -158,11 +160,15 @@ def append_line(path: Path, line: str) -> None:
 
 
 def read_json(path: Path) -> Any | None:
-    """The value in `path`, or None if it is not there or is not JSON (torn, zeroed, damaged)."""
+    """The value in `path`, or None if it is not there or is damaged (torn, zeroed, a bit flipped)."""
     try:
-        return json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+    if not isinstance(value, dict) or CHECKSUM not in value:
+        return value  # a list, or of a version that wrote none
+    checksum = value.pop(CHECKSUM)
+    return value if checksum == _checksum(value) else None
 
 
 def sha256_of(path: Path) -> str:
@@ -214,4 +220,11 @@ def _remove_tree(folder: Path) -> None:
 
 
 def _readable(value: object) -> str:
+    if isinstance(value, dict):
+        value = {**value, CHECKSUM: _checksum(json.loads(json.dumps(value)))}
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _checksum(value: dict[str, Any]) -> str:
+    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]

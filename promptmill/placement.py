@@ -80,7 +80,7 @@ def place_model(
     """
     options = options or PlacementOptions()
     known = recorded_placement(run, hardware)
-    if known is not None and known.options == options:
+    if known is not None and known.options == options and run.identity.exists():
         return known
     pinned = require_model(run)
     checkpoint = _checkpoint(run, pinned)
@@ -96,7 +96,7 @@ def place_model(
     _say(decision)
     loaded = load_decided(run.data, pinned, checkpoint, decision)
     placement = Placement(decision, calibrate(loaded, decision), options)
-    write_json(run.placement(hardware.label), placement.to_json())
+    write_json(run.placement(hardware.label), {"fingerprint": identity.fingerprint, **placement.to_json()})
     return placement
 
 

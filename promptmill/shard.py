@@ -106,11 +106,12 @@ class ShardStore:
         return self._manifest
 
     def manifest(self) -> ShardManifest | None:
-        """The manifest if the shard is complete and of this run, else None."""
-        value = read_json(self._manifest)
-        if not isinstance(value, dict) or value.get("fingerprint") != self._fingerprint:
+        """The manifest if the shard is complete; None if it is not, or the file is damaged or another's."""
+        try:
+            manifest = _manifest_from_json(read_json(self._manifest))
+        except (KeyError, TypeError):
             return None
-        return _manifest_from_json(value)
+        return manifest if (manifest.fingerprint, manifest.shard) == (self._fingerprint, self.shard) else None
 
     def read(self) -> pa.Table:
         """All rows committed so far, by position, each once; damaged chunks are set aside."""
@@ -142,6 +143,10 @@ class ShardStore:
         if table.num_rows != self.rows:
             raise ValueError(f"shard {self.shard} has {table.num_rows} of {self.rows} rows")
         libraries = _libraries_of(chunks.values())
+        if self._manifest.exists() and self.manifest() is None:
+            logger.warning(
+                "%s is damaged, or another's; it is set aside as %s.", self._manifest, set_aside(self._manifest)
+            )
         manifest = ShardManifest(self.shard, self._fingerprint, tuple(chunks), ShardCounts.of(table), libraries)
         write_json(self._manifest, asdict(manifest))
         return manifest
@@ -180,8 +185,9 @@ class ShardStore:
             )
             return None
         table = pq.read_table(io.BytesIO(content))
-        if table.schema.metadata.get(b"fingerprint") != self._fingerprint.encode():
-            logger.warning("%s belongs to another run; it is set aside as %s.", path, set_aside(path).name)
+        of = table.schema.metadata.get(b"fingerprint"), table.schema.metadata.get(b"shard")
+        if of != (self._fingerprint.encode(), str(self.shard).encode()):
+            logger.warning("%s belongs to another run or shard; it is set aside as %s.", path, set_aside(path).name)
             return None
         # Versions before this one wrote columns of tokens that hold no null.
         return table.cast(SCHEMA.with_metadata(table.schema.metadata))
@@ -213,7 +219,7 @@ def _parquet_bytes(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def _manifest_from_json(value: dict[str, Any]) -> ShardManifest:
+def _manifest_from_json(value: Any) -> ShardManifest:
     counts = ShardCounts(**value["counts"])
     chunks, libraries = tuple(value["chunks"]), tuple(value.get("libraries", ()))
     return ShardManifest(value["shard"], value["fingerprint"], chunks, counts, libraries)

@@ -8,6 +8,7 @@ from pathlib import Path
 import luigi
 
 from promptmill.files import storage_errors
+from promptmill.mending import mend
 from promptmill.model import checked_model
 from promptmill.prompts import absolute_source, default_prompts_path, source_digest, template_text
 from promptmill.run import RunFolder, is_open, open_run, require_same_settings
@@ -25,10 +26,11 @@ class OpenRun(RunParameters, PromptmillTask):
         return target(self.folder.record)
 
     def complete(self) -> bool:
-        """Whether the run was begun; with other settings than these, that is an error."""
+        """Whether the run was begun; with other settings than these, that is an error. What is damaged is mended."""
         if not is_open(self.folder):
             return False
         require_same_settings(self.folder, self.settings)
+        mend(self.folder)
         return True
 
     def run(self) -> None:

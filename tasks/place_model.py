@@ -25,7 +25,9 @@ class PlaceModel(PlacementParameters, Stage):
         return target(self.folder.placement(detect_hardware().label))
 
     def complete(self) -> bool:
-        """Whether the model was placed on hardware of this kind, as the options want it."""
+        """Whether the model was placed on hardware of this kind, as the options want it, and the identity is fixed."""
+        if not self.folder.identity.exists():
+            return False
         placement = recorded_placement(self.folder, detect_hardware())
         return placement is not None and placement.options == self.placement_options
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,15 +36,30 @@ class SmallRun:
 
     Args:
         model: folder of a tiny model; its files are pinned, it is never loaded.
+
+    Attributes:
+        said: what was logged by the last life.
     """
 
-    def __init__(self, folder: Path, model: Path) -> None:
+    def __init__(self, folder: Path, model: Path, *, seed: int = 0, verb: str = "Say") -> None:
         self.folder = folder
         self.data = folder / "data"
+        self.said: list[str] = []
         self._model = model
-        self._prompts = folder / "prompts.jsonl"
+        self._seed = seed
+        # At a place of its own: the run's record names it.
+        self._verb = verb
+        self._prompts = model.parent / f"six-prompts-{verb}.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
-        self._prompts.write_text("".join(json.dumps({"prompt": f"Say {number}"}) + "\n" for number in range(PROMPTS)))
+        self._prompts.write_text(
+            "".join(json.dumps({"prompt": f"{verb} {number}"}) + "\n" for number in range(PROMPTS))
+        )
+
+    def copied(self, folder: Path) -> SmallRun:
+        """The same run in the same state, elsewhere."""
+        copy = SmallRun(folder, self._model, seed=self._seed, verb=self._verb)
+        shutil.copytree(self.data, copy.data)
+        return copy
 
     def live(self, committed: Rows | None = None) -> Rows:
         """Run BuildDataset until the dataset is there; returns the rows that this life of it committed.
@@ -54,7 +70,13 @@ class SmallRun:
         Raises:
             AssertionError: it is not there, and what was logged tells why.
         """
-        rows = [] if committed is None else committed
+        rows: Rows = [] if committed is None else committed
+        code, said = self.attempt(rows)
+        assert code == 0, "\n".join(said)
+        return rows
+
+    def attempt(self, committed: Rows | None = None) -> tuple[int, list[str]]:
+        """Run BuildDataset; the exit code that a process would end with (1 for any other failure), and the log."""
         # As a new process would: Luigi keeps every task, and a task its folder and settings.
         Register.clear_instance_cache()
         task = BuildDataset(
@@ -63,15 +85,15 @@ class SmallRun:
             data_dir=str(self.data),
             name="small",
             max_new_tokens=8,
+            seed=self._seed,
             checkpoint_seconds=0.0,
         )
-        with _small_parts(rows), _log() as lines:
+        with _small_parts([] if committed is None else committed), _log() as self.said:
             try:
-                worked = luigi.build([task], local_scheduler=True, workers=1, no_lock=True, log_level="WARNING")
+                code = 0 if luigi.build([task], local_scheduler=True, no_lock=True, log_level="WARNING") else 1
             except Exit as error:
-                worked = error.code == 0
-        assert worked, "\n".join(lines)
-        return rows
+                code = int(str(error.code))
+        return code, self.said
 
     @property
     def run(self) -> RunFolder:
