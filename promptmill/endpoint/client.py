@@ -94,7 +94,7 @@ class Client:
             return Busy(f"HTTP {status}: {says}", _seconds(response.headers.get("Retry-After")))
         if status in _DENIED:
             return AccessDenied(
-                f"The server at {base} says no (HTTP {status}): {says} Name the environment variable that holds "
+                f"The server at {base} says no (HTTP {status}): {says}. Name the environment variable that holds "
                 "your key with --endpoint-key-env, and look that the key is right."
             )
         return Broken(f"HTTP {status}: {says}")
@@ -109,7 +109,7 @@ class Client:
         )
 
     def _said(self, response: httpx2.Response) -> str:
-        says = wire.message_of(response.content)
+        says = wire.message_of(response.content).rstrip(".")
         # Some servers repeat a wrong key.
         return says.replace(self._key, "…") if self._key else says
 
