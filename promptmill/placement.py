@@ -83,7 +83,7 @@ def place_model(
     if known is not None and known.options == options:
         return known
     pinned = require_model(run)
-    checkpoint = inspect_checkpoint(pinned.folder)
+    checkpoint = _checkpoint(run, pinned)
     checkpoint.require_not_again(run.settings.quantization)
     checkpoint.require_backend()
     template = _chat_template(pinned, checkpoint)
@@ -112,7 +112,7 @@ def load_placed(run: RunFolder, hardware: Hardware) -> LoadedModel:
     """
     placement = require_placement(run, hardware)
     pinned = require_model(run)
-    return load_decided(run.data, pinned, inspect_checkpoint(pinned.folder), placement.decision)
+    return load_decided(run.data, pinned, _checkpoint(run, pinned), placement.decision)
 
 
 def recorded_placement(run: RunFolder, hardware: Hardware) -> Placement | None:
@@ -148,6 +148,10 @@ def require_model(run: RunFolder) -> PinnedModel:
     if pinned is None:
         raise StorageError(f"{run.model} is missing or damaged; start BuildDataset again and it is made anew.")
     return pinned
+
+
+def _checkpoint(run: RunFolder, pinned: PinnedModel) -> Checkpoint:
+    return inspect_checkpoint(pinned.folder, remote_code=run.settings.trust_remote_code)
 
 
 def _decided(run: RunFolder, checkpoint: Checkpoint, hardware: Hardware, options: PlacementOptions) -> Decision:
@@ -210,7 +214,8 @@ def _identity(
 
 
 def _chat_template(pinned: PinnedModel, checkpoint: Checkpoint) -> str | None:
-    template = load_tokenizer(pinned.folder, checkpoint.gguf).chat_template
+    tokenizer = load_tokenizer(pinned.folder, checkpoint.gguf, remote_code=checkpoint.remote_code)
+    template = tokenizer.chat_template
     return None if template is None else str(template)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from promptmill.errors import ConfigurationError
 
 MAX_SEED = 2**63 - 1
+_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,14 @@ class SamplingParameters:
     stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _require(self.max_new_tokens >= 1, "--max-new-tokens", self.max_new_tokens, "1 or more")
+        _require(1 <= self.max_new_tokens <= _MOST, "--max-new-tokens", self.max_new_tokens, f"1 to {_MOST}")
         _require(0 <= self.temperature < 100, "--temperature", self.temperature, "0 (greedy) to 100; 0.7 is common")
         _require(0 < self.top_p <= 1, "--top-p", self.top_p, "above 0 and up to 1 (off)")
-        _require(self.top_k >= 0, "--top-k", self.top_k, "0 (off) or more")
+        _require(0 <= self.top_k <= _MOST, "--top-k", self.top_k, f"0 (off) to {_MOST}")
         _require(0 <= self.min_p < 1, "--min-p", self.min_p, "0 (off) up to below 1")
-        _require(self.repetition_penalty > 0, "--repetition-penalty", self.repetition_penalty, "above 0; 1 is off")
-        _require(all(self.stop), "--stop", list(self.stop), "strings that are not empty")
+        penalty = self.repetition_penalty
+        _require(0 < penalty < 100, "--repetition-penalty", penalty, "above 0 and below 100; 1 is off")
+        _require(all(map(_is_text, self.stop)), "--stop", ascii(list(self.stop)), "texts that are not empty")
 
     @property
     def greedy(self) -> bool:
@@ -58,6 +60,11 @@ def row_seed(run_seed: int, prompt_id: str, sample_index: int) -> int:
     """
     text = f"{run_seed}\x1f{prompt_id}\x1f{sample_index}".encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") & MAX_SEED
+
+
+def _is_text(stop: str) -> bool:
+    """Whether it is something that a model could write: not nothing, and no half of a surrogate pair."""
+    return bool(stop) and not any("\ud800" <= char <= "\udfff" for char in stop)
 
 
 def _require(holds: bool, option: str, value: object, choices: str) -> None:

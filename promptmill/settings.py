@@ -16,6 +16,7 @@ DTYPES = ("auto", "float32", "float16", "bfloat16")
 QUANTIZATIONS = ("none", "8bit", "4bit", "auto")
 ENGINES = ("transformers",)
 DEMO = "demo"
+MAX_SAMPLES = 1_000_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -31,6 +32,7 @@ class RunSettings:
         prompts_sha256: SHA-256 of what the prompts' source holds (`promptmill.prompts`).
         limit: only the first so many prompts; None for all.
         seed: of the run; each row derives its own from it.
+        trust_remote_code: whether Python code that comes with the model is run.
     """
 
     model: str
@@ -46,12 +48,18 @@ class RunSettings:
     dtype: str
     quantization: str
     engine: str
+    trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
         _one_of("--dtype", self.dtype, DTYPES)
         _one_of("--quantization", self.quantization, QUANTIZATIONS)
         _one_of("--engine", self.engine, ENGINES)
-        _at_least("--samples-per-prompt", self.samples_per_prompt, 1)
+        if not 1 <= self.samples_per_prompt <= MAX_SAMPLES:
+            raise ConfigurationError(
+                f"--samples-per-prompt is {self.samples_per_prompt}; it has to be 1 to {MAX_SAMPLES}."
+            )
+        for option in ("model", "revision", "prompt_column", "template", "system_prompt"):
+            check_unicode(f"--{option.replace('_', '-')}", getattr(self, option))
         if self.limit is not None:
             _at_least("--limit", self.limit, 1)
         if not 0 <= self.seed <= MAX_SEED:
@@ -61,7 +69,10 @@ class RunSettings:
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary; `from_json` gives the same settings back."""
-        return asdict(self)
+        value = asdict(self)
+        if not self.trust_remote_code:
+            del value["trust_remote_code"]  # runs from before there was this setting keep their names
+        return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> RunSettings:
@@ -84,7 +95,7 @@ def canonical_hash(value: object) -> str:
 
 def differences(old: RunSettings, new: RunSettings) -> list[str]:
     """One line a setting that differs, old value → new value."""
-    before, after = _flat(old.to_json()), _flat(new.to_json())
+    before, after = _flat(asdict(old)), _flat(asdict(new))
     return [_difference(key, before.get(key), after.get(key)) for key in after if before.get(key) != after.get(key)]
 
 
@@ -132,6 +143,21 @@ def _shown(value: object) -> str:
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ConfigurationError(f"{option} is {value!r}; choose one of {', '.join(choices)}.")
+
+
+def check_unicode(option: str, value: str | None) -> None:
+    """Refuse a value of the command line that no file of ours could hold.
+
+    Raises:
+        ConfigurationError: it is not UTF-8.
+    """
+    try:
+        (value or "").encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(
+            f"{option} has a byte that is not UTF-8 at character {error.start + 1}. Type it again in a UTF-8 terminal, "
+            "or rename the file or folder."
+        ) from error
 
 
 def _at_least(option: str, value: int, least: int) -> None:

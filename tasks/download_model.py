@@ -33,4 +33,11 @@ class DownloadModel(Stage):
         """Resolve, download, verify, write down."""
         settings = self.folder.settings
         run = self.folder
-        pin_model(settings.model, settings.revision, run.data, run.model, allow_pickle=self.allow_pickle)
+        pin_model(
+            settings.model,
+            settings.revision,
+            run.data,
+            run.model,
+            allow_pickle=self.allow_pickle,
+            remote_code=settings.trust_remote_code,
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from promptmill.placing.options import OFFLOADS, PlacementOptions
 from promptmill.tolerance import MAX_ERROR_SHARE, STALL_SECONDS, Tolerance
-from tasks.parameters import Setting, batch_size, integer, number, share, timeout
+from tasks.parameters import Setting, batch_size, integer, seconds, share, timeout
 
 
 class PlacementParameters:
@@ -61,7 +61,7 @@ class FillingParameters:
     batch_size = batch_size(
         default=None, significant=False, description="Rows in one forward pass, or auto. Default: auto."
     )
-    checkpoint_seconds = number(
+    checkpoint_seconds = seconds(
         default=60.0, significant=False, description="Commit finished rows this often. Default: 60."
     )
     stall_timeout = timeout(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import luigi
 
+from promptmill.files import storage_errors
 from promptmill.model import checked_model
 from promptmill.prompts import absolute_source, default_prompts_path, source_digest, template_text
 from promptmill.run import RunFolder, is_open, open_run, require_same_settings
 from promptmill.sampling import SamplingParameters
-from promptmill.settings import RunSettings, checked_name, run_name
+from promptmill.settings import RunSettings, check_unicode, checked_name, run_name
 from tasks.run_parameters import RunParameters
 from tasks.stage import PromptmillTask, target
 
@@ -37,6 +38,7 @@ class OpenRun(RunParameters, PromptmillTask):
     @property
     def prompts_source(self) -> str:
         """Where the prompts come from: given, or the file that comes with promptmill."""
+        check_unicode("--prompts", self.prompts)
         return absolute_source(self.prompts) if self.prompts else str(default_prompts_path())
 
     @cached_property
@@ -65,10 +67,15 @@ class OpenRun(RunParameters, PromptmillTask):
             dtype=self.dtype,
             quantization=self.quantization,
             engine=self.engine,
+            trust_remote_code=self.trust_remote_code,
         )
 
     @cached_property
     def folder(self) -> RunFolder:
         """The folder of the run, named by `--name` or after the settings."""
+        check_unicode("--data-dir", self.data_dir)
         name = checked_name(self.name) if self.name else run_name(self.settings, self.prompts_source)
-        return RunFolder.named(Path(self.data_dir), name)
+        data = Path(self.data_dir)
+        with storage_errors(data):
+            data.exists()  # a name that no disk takes
+        return RunFolder.named(data, name)

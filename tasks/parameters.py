@@ -12,6 +12,8 @@ from promptmill.errors import ConfigurationError
 from promptmill.hub.patience import seconds_of
 from tasks.process import ending_on_error
 
+_DAY = 86_400
+
 
 class Setting(luigi.Parameter):
     """A parameter that is read by `convert`; an empty value is None where the default is None.
@@ -33,7 +35,7 @@ class Setting(luigi.Parameter):
                 return self._convert(value)
             except ValueError as error:
                 raise ConfigurationError(
-                    f"{self._option}: {value!r} is not {self._kind}. {self.description}"
+                    f"{self._option}: {_cut(value)} is not {self._kind}. {self.description}"
                 ) from error
 
     def serialize(self, value: Any) -> str:
@@ -66,6 +68,11 @@ def share(**kwargs: Any) -> Setting:
     return Setting(_share, kind="a share from 0 to 1, as 0.5", **kwargs)
 
 
+def seconds(**kwargs: Any) -> Setting:
+    """A number of seconds, a day at most."""
+    return Setting(_seconds, kind=f"a number of seconds, 0 to {_DAY}", **kwargs)
+
+
 def switch(**kwargs: Any) -> luigi.BoolParameter:
     """A flag that is off unless given."""
     return luigi.BoolParameter(default=False, **kwargs)
@@ -89,6 +96,18 @@ def strings(**kwargs: Any) -> Setting:
 def batch_size(**kwargs: Any) -> Setting:
     """A number of rows of 1 or more, or `auto`, which is None."""
     return Setting(_batch_size, kind="`auto` or a number of rows, 1 or more", **kwargs)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= _DAY:
+        raise ValueError(text)
+    return value
+
+
+def _cut(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _strings(text: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from luigi.configuration import LuigiConfigParser, get_config
 from luigi.retcodes import retcode
 
 from promptmill.errors import Interrupted, NotFound, PromptmillError
+from promptmill.report.text import visible
 from promptmill.stopping import Exit, stop_request
 
 logger = logging.getLogger("promptmill")
@@ -123,6 +124,13 @@ def _set_up_log(level: str) -> None:
         luigi_logger.addFilter(_NoTraceback())
 
 
+class _Visible(logging.Formatter):
+    """Lines in which controls are pictures: a file name or an answer of a Hub must not steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 class _Stderr(logging.StreamHandler[Any]):
     """Writes to what sys.stderr is at the moment: a progress bar replaces it to keep lines above itself."""
 
@@ -141,7 +149,7 @@ class _Stderr(logging.StreamHandler[Any]):
 
 def _attach(target: logging.Logger, level: str) -> None:
     handler = _Stderr()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_Visible("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     target.addHandler(handler)
     target.setLevel(level)
     target.propagate = False

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from promptmill.files import storage_errors
 from promptmill.sampling import SamplingParameters
 from promptmill.settings import DEMO, DTYPES, ENGINES, QUANTIZATIONS
-from tasks.parameters import Setting, integer, number, strings
+from promptmill.sharing import share_with_group
+from tasks.parameters import Setting, integer, number, strings, switch
 
 DEFAULTS = SamplingParameters()
 
@@ -55,5 +59,24 @@ class RunParameters:
         default="none", description=f"One of {', '.join(QUANTIZATIONS)} (bitsandbytes). Default: none."
     )
     engine = Setting(default="transformers", description=f"One of {', '.join(ENGINES)}. Default: transformers.")
+    trust_remote_code = switch(
+        description="Run the Python code that comes with the model. Default: off, such a model is refused."
+    )
     data_dir = Setting(default="data", significant=False, description="Where everything is kept. Default: ./data.")
+    group_shared = switch(
+        significant=False,
+        description="Let your group go on in this data folder: writable for the folder's group, now and from then on. "
+        "Default: as the umask says.",
+    )
     name = Setting(default=None, description="Name of the run. Default: made of model, prompts and settings.")
+
+    def share_data(self) -> None:
+        """Open the data folder to its group, if that was asked for.
+
+        Raises:
+            StorageError: it cannot be made, or is somebody else's.
+        """
+        if self.group_shared:
+            data = Path(self.data_dir)
+            with storage_errors(data):
+                share_with_group(data)

@@ -35,6 +35,7 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
     def requires(self) -> OpenRun:
         """The run's record."""
         self.check_placement()
+        self.share_data()
         return self.clone(OpenRun)
 
     def output(self) -> luigi.Target:

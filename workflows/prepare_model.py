@@ -22,6 +22,7 @@ class PrepareModel(PromptmillTask):
 
     model = RunParameters.model
     revision = RunParameters.revision
+    trust_remote_code = RunParameters.trust_remote_code
     data_dir = RunParameters.data_dir
     allow_pickle = switch(significant=False, description="Accept weights that come as pickles alone.")
 
@@ -31,11 +32,18 @@ class PrepareModel(PromptmillTask):
 
     def complete(self) -> bool:
         """Whether a commit that was fetched for this revision is on disk."""
-        return is_at_hand(checked_model(self.model), self.revision, Path(self.data_dir))
+        model = checked_model(self.model)
+        return is_at_hand(model, self.revision, Path(self.data_dir), remote_code=self.trust_remote_code)
 
     def run(self) -> None:
         """Ask, download, verify, write down."""
         model = checked_model(self.model)
         check_access(model if kind_of(model) == "hub" else None, None, now=time.time())
-        fetched = have_model(model, self.revision, Path(self.data_dir), allow_pickle=self.allow_pickle)
+        fetched = have_model(
+            model,
+            self.revision,
+            Path(self.data_dir),
+            allow_pickle=self.allow_pickle,
+            remote_code=self.trust_remote_code,
+        )
         logger.info("%s is on this disk, commit %s, in %s", fetched.model, fetched.revision, fetched.folder)

@@ -44,6 +44,7 @@ class SubmitDataset(PublishParameters, HardwareParameters, RunParameters, SlurmP
     def requires(self) -> OpenRun:
         """The run's record."""
         self.check_placement()
+        self.share_data()
         return self.clone(OpenRun)
 
     def output(self) -> luigi.Target:

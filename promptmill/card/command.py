@@ -37,6 +37,8 @@ def command(settings: RunSettings, identity: Identity, prompts_source: str | Non
         "engine": settings.engine,
     }
     given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
+    if settings.trust_remote_code:
+        given.append("--trust-remote-code")
     return " \\\n    ".join(["luigi --module workflows BuildDataset", *given, "--local-scheduler"])
 
 

@@ -23,6 +23,7 @@ def made_with(run: RunFolder, identity: Identity, manifest: PromptsManifest, sou
         "model": DEMO_ORIGIN if kind_of(settings.model) == "demo" else public_name(settings.model),
         "licence of the model": (pinned.license if pinned else None) or "not stated",
         "revision": identity.revision,
+        **({"code of the model": "run, as of that revision"} if settings.trust_remote_code else {}),
         "dtype": identity.dtype,
         "quantization": identity.quantization,
         "engine": settings.engine,

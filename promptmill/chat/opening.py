@@ -58,7 +58,7 @@ def open_model(settings: ChatSettings) -> OpenedModel:
         EngineError: it fits nowhere, or cannot be loaded.
     """
     pinned = _fetched(settings)
-    checkpoint = inspect_checkpoint(pinned.folder)
+    checkpoint = inspect_checkpoint(pinned.folder, remote_code=settings.trust_remote_code)
     checkpoint.require_not_again(settings.quantization)
     checkpoint.require_backend()
 
@@ -81,13 +81,14 @@ def open_model(settings: ChatSettings) -> OpenedModel:
 
 def _fetched(settings: ChatSettings) -> PinnedModel:
     model, revision = checked_model(settings.model), settings.revision
-    if kind_of(model) == "hub" and not is_at_hand(model, revision, settings.data):
+    code = settings.trust_remote_code
+    if kind_of(model) == "hub" and not is_at_hand(model, revision, settings.data, remote_code=code):
         try:
             check_access(model, None, now=time.time())
         except HubUnavailable:
-            if not is_in_cache(model, revision, allow_pickle=settings.allow_pickle):
+            if not is_in_cache(model, revision, allow_pickle=settings.allow_pickle, remote_code=code):
                 raise
-    return have_model(model, revision, settings.data, allow_pickle=settings.allow_pickle)
+    return have_model(model, revision, settings.data, allow_pickle=settings.allow_pickle, remote_code=code)
 
 
 def _require_system_fits(tokenizer: Any, settings: ChatSettings) -> None:

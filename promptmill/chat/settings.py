@@ -21,6 +21,7 @@ class ChatSettings:
         revision: branch, tag or commit of a Hub model; None for main.
         data: the data folder, where the demo model and quantised weights are kept.
         system: the system message; None for none.
+        trust_remote_code: whether Python code that comes with the model is run.
 
     Raises:
         ConfigurationError: a value that is none of the choices.
@@ -36,6 +37,7 @@ class ChatSettings:
     seed: int
     system: str | None
     allow_pickle: bool
+    trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
         for option, value, choices in (

@@ -59,6 +59,9 @@ def chat(
         typer.Option(help=f"Where it may spill: {', '.join(OFFLOADS)}.", autocompletion=lambda: list(OFFLOADS)),
     ] = "cpu",
     allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help="Accept weights that are pickles.")] = False,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run the Python code that comes with the model.")
+    ] = False,
 ) -> None:
     """Talk to a model, loaded and sampled as in a dataset run. /help lists what one can do; Ctrl-D leaves.
 
@@ -88,6 +91,7 @@ def chat(
         seed=seed,
         system=system,
         allow_pickle=allow_pickle,
+        trust_remote_code=trust_remote_code,
     )
     _set_up_log()
     from promptmill.chat.talking import talk

@@ -15,6 +15,7 @@ from promptmill.errors import EngineError
 from promptmill.placing.gpus import prepare_allocator
 from promptmill.placing.memory import GIB
 from promptmill.placing.options import Device
+from promptmill.placing.remote_code import running_code
 from promptmill.placing.stored import is_stored, store
 from promptmill.placing.torch_build import require_gpus
 
@@ -34,6 +35,7 @@ class LoadPlan:
         stored: where weights that we quantise are kept; None keeps none.
         offload: folder for weights that go to disk and cannot be read from the checkpoint as they are.
         gguf: name of the GGUF file, where that is what the folder holds.
+        remote_code: whether Python code in the folder is run.
     """
 
     folder: str
@@ -43,6 +45,7 @@ class LoadPlan:
     stored: str | None = None
     offload: str | None = None
     gguf: str | None = None
+    remote_code: bool = False
 
     @property
     def gpus(self) -> tuple[int, ...]:
@@ -76,6 +79,7 @@ def load_model(plan: LoadPlan) -> LoadedModel:
     """Load a model and its tokenizer; asked again with the same plan, the process gets the same one.
 
     Raises:
+        ConfigurationError: it needs Python code of its own, which may not be run.
         EngineError: the files hold no causal language model that can be loaded like this, or it came
             to lie elsewhere or otherwise than planned.
     """
@@ -83,8 +87,8 @@ def load_model(plan: LoadPlan) -> LoadedModel:
     if plan.gpus:
         prepare_allocator()
         require_gpus(len(plan.gpus))
-    with _engine_errors(plan.folder):
-        tokenizer = _tokenizer(plan.folder, plan.gguf)
+    with _engine_errors(plan.folder), running_code(plan.folder, plan.remote_code):
+        tokenizer = _tokenizer(plan.folder, plan.gguf, plan.remote_code)
         model, from_store = _model(plan)
     require_as_planned(model, plan)
     loaded = LoadedModel(model, tokenizer, time.monotonic() - start, model.get_memory_footprint(), from_store)
@@ -99,14 +103,16 @@ def load_model(plan: LoadPlan) -> LoadedModel:
     return loaded
 
 
-def load_tokenizer(folder: str, gguf: str | None = None) -> Any:
+def load_tokenizer(folder: str, gguf: str | None = None, *, remote_code: bool = False) -> Any:
     """The tokenizer alone, for what needs no weights.
 
     Raises:
+        ConfigurationError: it needs Python code of its own, which may not be run.
         EngineError: there is none that can be loaded.
     """
     try:
-        return _tokenizer(folder, gguf)
+        with running_code(folder, remote_code):
+            return _tokenizer(folder, gguf, remote_code)
     except (OSError, ValueError, ImportError) as error:
         raise EngineError(f"The tokenizer in {folder} cannot be loaded: {_first_lines(error)}") from error
 
@@ -133,10 +139,11 @@ def require_as_planned(model: Any, plan: LoadPlan) -> None:
         )
 
 
-def _tokenizer(folder: str, gguf: str | None) -> Any:
+def _tokenizer(folder: str, gguf: str | None, remote_code: bool) -> Any:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder, **({"gguf_file": gguf} if gguf else {}))
+    how = {"gguf_file": gguf} if gguf else {}
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=remote_code, **how)
 
 
 def _model(plan: LoadPlan) -> tuple[Any, bool]:
@@ -169,7 +176,11 @@ def _read(plan: LoadPlan, folder: str, quantization: Any) -> Any:
     if plan.offload is not None:
         how["offload_folder"] = plan.offload
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=getattr(torch, plan.dtype), device_map=dict(plan.device_map), **how
+        folder,
+        dtype=getattr(torch, plan.dtype),
+        device_map=dict(plan.device_map),
+        trust_remote_code=plan.remote_code,  # None would ask at a terminal, and run it on a "y"
+        **how,
     )
     _keep_dtype_on_cpu(model, plan.dtype)
     return model.eval()
@@ -212,11 +223,13 @@ def _unpacked(gguf: str) -> Any:
 
 @contextmanager
 def _engine_errors(folder: str) -> Iterator[None]:
+    from safetensors import SafetensorError
+
     try:
         yield
     except ImportError as error:
         raise EngineError(f"{folder} needs a package that is not installed: {_first_lines(error)}") from error
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise EngineError(f"The model in {folder} cannot be loaded: {_first_lines(error)}") from error
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
+from promptmill.engine.attention import trimmed_attention
 from promptmill.engine.model import Forward
 from promptmill.engine.policy import Policy, prefill_groups
 from promptmill.engine.prefill import Prefill
@@ -51,7 +53,8 @@ class Slots:
         ids, starts = torch.tensor([list(tokens), span.starts], device=self._forward.device)
         columns = torch.arange(span.first, span.end + 1, device=ids.device)
         mask = (columns >= starts[:, None]).long()
-        logits: Tensor = self._forward(ids[:, None], mask, (span.end - starts)[:, None], self._cache).logits[:, -1]
+        with self._trimmed():
+            logits: Tensor = self._forward(ids[:, None], mask, (span.end - starts)[:, None], self._cache).logits[:, -1]
         span.end += 1
         return logits
 
@@ -72,6 +75,12 @@ class Slots:
             for row, entry in zip(group, self._prefill.compute(group), strict=True):
                 for slot in waiting[row.whole_key]:
                     self._cache.place(slot, entry)
+
+    def _trimmed(self) -> AbstractContextManager[None]:
+        # A GPU has the arithmetic to spare, and waits for calls.
+        if self._forward.device.type != "cpu":
+            return nullcontext()
+        return trimmed_attention([self._cache.span.end + 1 - start for start in self._cache.span.starts])
 
     def _grow(self) -> None:
         """Have a cache in which all rows can be completed."""

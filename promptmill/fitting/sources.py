@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 
 
+_CODE = (
+    "It comes with Python code of its own, which was not run to work this out; a run needs --trust-remote-code for it."
+)
+
+
 def read_source(model: str, revision: str | None = None) -> Source:
     """What describes a model: `demo`, a Hub repo id, a folder, or a config.json.
 
@@ -27,6 +33,13 @@ def read_source(model: str, revision: str | None = None) -> Source:
         NotFound, AccessDenied, HubUnavailable: see `promptmill.hub.errors`.
         ConfigurationError: there is no config that can be read.
     """
+    source = _read(model, revision)
+    if "auto_map" not in source.config:
+        return source
+    return replace(source, note=" ".join(note for note in (source.note, _CODE) if note))
+
+
+def _read(model: str, revision: str | None) -> Source:
     if model == DEMO:
         return _demo()
     if model.endswith(".json") and Path(model).is_file():

@@ -35,7 +35,7 @@ class Questions:
         """What a run has to ask: nothing for a model that is on disk already."""
         settings = run.settings
         needed = kind_of(settings.model) == "hub" and not is_at_hand(
-            settings.model, settings.revision, run.data, run.model
+            settings.model, settings.revision, run.data, run.model, remote_code=settings.trust_remote_code
         )
         return cls(settings.model if needed else None, publish_to)
 
@@ -65,7 +65,10 @@ def admit(run: RunFolder, questions: Questions, *, overwrite: bool, now: float) 
     try:
         return check_access(questions.model, questions.publish_to, now=now, overwrite=overwrite)
     except HubUnavailable as error:
-        if questions.model is not None and not is_in_cache(questions.model, run.settings.revision):
+        settings = run.settings
+        if questions.model is not None and not is_in_cache(
+            questions.model, settings.revision, remote_code=settings.trust_remote_code
+        ):
             raise
         logger.warning("%s", error)
         logger.warning(

@@ -12,7 +12,9 @@ from promptmill.hub.weights import needed_files
 _SHA256 = 64
 
 
-def cached_model(repo: str, revision: str | None, *, allow_pickle: bool) -> tuple[Path, tuple[str, ...]] | None:
+def cached_model(
+    repo: str, revision: str | None, *, allow_pickle: bool, remote_code: bool = False
+) -> tuple[Path, tuple[str, ...]] | None:
     """Folder (named by the commit) and needed files of a model in the cache; None if it is not whole.
 
     The cache names each content by the digest that the Hub stated, so it is verified without asking.
@@ -25,7 +27,7 @@ def cached_model(repo: str, revision: str | None, *, allow_pickle: bool) -> tupl
     folder = Path(config).parent
     there = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     try:
-        needed = needed_files(repo, there, allow_pickle=allow_pickle)
+        needed = needed_files(repo, there, allow_pickle=allow_pickle, remote_code=remote_code)
     except ConfigurationError:
         return None
     whole = set(_parts(folder)) <= set(there) and all(_is_sound(folder / path) for path in needed)

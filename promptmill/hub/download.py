@@ -48,7 +48,12 @@ def resolve(repo: str, revision: str | None, *, patience: Patience = CHECKING) -
 
 
 def download_model(
-    repo: str, commit: str, *, allow_pickle: bool = False, patience: Patience = DOWNLOADING
+    repo: str,
+    commit: str,
+    *,
+    allow_pickle: bool = False,
+    remote_code: bool = False,
+    patience: Patience = DOWNLOADING,
 ) -> tuple[Path, tuple[str, ...]]:
     """Have the needed files of a model in the Hugging Face cache, whole and verified; returns folder and files.
 
@@ -62,7 +67,8 @@ def download_model(
     """
     with patient(patience) as budget, hub_errors(repo):
         listed = remote_files(repo, "model", commit)
-        wanted = [listed[path] for path in needed_files(repo, listed, allow_pickle=allow_pickle)]
+        needed = needed_files(repo, listed, allow_pickle=allow_pickle, remote_code=remote_code)
+        wanted = [listed[path] for path in needed]
         copy = _Copy(repo, commit)
         for _ in range(_DAMAGED_TRIES):
             _fetch(copy, wanted, budget)

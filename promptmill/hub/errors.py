@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,23 +35,22 @@ def hub_errors(repo: str, kind: str = "model") -> Iterator[None]:
         raise translated from error
 
 
-def prepare_command(model: str) -> str:
+def prepare_command(model: str, *, remote_code: bool = False) -> str:
     """What fetches a model where there is internet."""
-    return f"luigi --module workflows PrepareModel --model {shlex.quote(model)} --local-scheduler"
+    code = " --trust-remote-code" if remote_code else ""
+    return f"luigi --module workflows PrepareModel --model {shlex.quote(model)}{code} --local-scheduler"
 
 
 def page(repo: str, kind: str) -> str:
     """Where people see a repository."""
-    from huggingface_hub import constants
-
-    return f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{repo}"
+    return f"{endpoint()}/{'datasets/' if kind == 'dataset' else ''}{repo}"
 
 
 def endpoint() -> str:
-    """The Hub that is asked."""
+    """The Hub that is asked, as it may be written down: without a name and password in its address."""
     from huggingface_hub import constants
 
-    return str(constants.ENDPOINT)
+    return re.sub(r"(?<=://)[^/@]*@", "", str(constants.ENDPOINT))
 
 
 def malformed(repo: str, error: Exception) -> ConfigurationError:

@@ -27,7 +27,6 @@ def without_pickles(folder: Path, files: tuple[str, ...], target: Path) -> tuple
     if not target.exists():
         size = sum((folder / name).stat().st_size for name in pickles)
         require_room(size, target, "the weights as safetensors")
-        target.parent.mkdir(parents=True, exist_ok=True)
         logger.info("Turning %d pickled files into safetensors: %s", len(pickles), target)
         with atomic_folder(target) as temporary:
             _convert([folder / name for name in pickles], temporary)
@@ -55,5 +54,3 @@ def _convert(pickles: list[Path], target: Path) -> None:
                 "Choose a revision with safetensors."
             ) from error
     save_torch_state_dict(tensors, target, safe_serialization=True)
-    for file in target.iterdir():
-        file.chmod(0o644)  # safetensors are written 0600, which a shared data folder cannot use

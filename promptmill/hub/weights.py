@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from promptmill.errors import ConfigurationError
 
-# What transformers reads besides weights. Python files are not among them: no code of a repository is run.
+# What transformers reads besides weights.
 _TEXTS = re.compile(r"[^/]+\.(json|txt|model|jinja|tiktoken|vocab|merges|spm)|additional_chat_templates/[^/]+\.jinja")
+_CODE = re.compile(r".+\.py")
 _LICENCE = re.compile(r"(LICEN[CS]E|NOTICE)[^/]*", re.IGNORECASE)
 _SAFETENSORS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 _PICKLES = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
@@ -16,11 +17,12 @@ _INDEX = {"model": "model.safetensors.index.json", "pytorch_model": "pytorch_mod
 _OTHER_INDEX = re.compile(r"[^/]+\.index(\.[^/]+)?\.json")
 
 
-def needed_files(model: str, paths: Iterable[str], *, allow_pickle: bool) -> tuple[str, ...]:
+def needed_files(model: str, paths: Iterable[str], *, allow_pickle: bool, remote_code: bool = False) -> tuple[str, ...]:
     """The files of `paths` to download: one format of the weights, never two.
 
     Safetensors if there are any; else a GGUF file if it is the only one; else, where allowed, pickles.
-    Copies in other formats (onnx, tf, flax, original/, consolidated) are left on the Hub.
+    Copies in other formats (onnx, tf, flax, original/, consolidated) are left on the Hub; and so are Python files
+    unless the user lets the model's own code run.
 
     Raises:
         ConfigurationError: there are no weights that can be used.
@@ -29,7 +31,8 @@ def needed_files(model: str, paths: Iterable[str], *, allow_pickle: bool) -> tup
     weights = _weights(model, there, allow_pickle=allow_pickle)
     texts = [path for path in there if _TEXTS.fullmatch(path) and not _OTHER_INDEX.fullmatch(path)]
     licences = [path for path in there if _LICENCE.fullmatch(path)]
-    return tuple(sorted({*texts, *licences, *weights}))
+    code = [path for path in there if remote_code and _CODE.fullmatch(path)]
+    return tuple(sorted({*texts, *licences, *weights, *code}))
 
 
 def is_pickle(path: str) -> bool:

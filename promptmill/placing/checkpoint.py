@@ -10,6 +10,7 @@ from typing import Any
 
 from promptmill.errors import ConfigurationError, EngineError
 from promptmill.placing.headers import stored_tensors, weight_files
+from promptmill.placing.remote_code import require_own_code
 
 PLAIN = "none"
 _BACKENDS = {
@@ -37,6 +38,7 @@ class Checkpoint:
         method: the first part of it, as config.json names it; None for plain weights.
         stored_bytes: of all tensors in the files, 0 for a folder with a config alone.
         gguf: the name of the GGUF file, where there are no safetensors.
+        remote_code: whether Python code in the folder is run.
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class Checkpoint:
     method: str | None
     stored_bytes: int
     gguf: str | None = None
+    remote_code: bool = False
 
     @property
     def is_quantised(self) -> bool:
@@ -83,20 +86,24 @@ class Checkpoint:
         )
 
 
-def inspect_checkpoint(folder: str | Path) -> Checkpoint:
+def inspect_checkpoint(folder: str | Path, *, remote_code: bool = False) -> Checkpoint:
     """Look at a model's config and at the headers of its files; loads nothing.
 
     Raises:
+        ConfigurationError: its code may be run, and a part of it lies in another repository.
         EngineError: there are no weights that can be loaded, or a file is damaged.
     """
     path = Path(folder)
     config = _config(path)
+    if remote_code:
+        require_own_code(path)
     if weight_files(path):
         method, name = stored_quantization(config)
-        return Checkpoint(path, config, name, method, sum(tensor.nbytes for tensor in stored_tensors(path)))
+        size = sum(tensor.nbytes for tensor in stored_tensors(path))
+        return Checkpoint(path, config, name, method, size, remote_code=remote_code)
     ggufs = sorted(file.name for file in path.glob("*.gguf"))
     if len(ggufs) == 1:
-        return Checkpoint(path, config, "gguf", "gguf", (path / ggufs[0]).stat().st_size, ggufs[0])
+        return Checkpoint(path, config, "gguf", "gguf", (path / ggufs[0]).stat().st_size, ggufs[0], remote_code)
     raise EngineError(_no_weights(path, ggufs))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -46,9 +47,10 @@ def decide_place(
     """
     auto = quantization == "auto" and checkpoint.method is None
     folder = str(checkpoint.folder)
-    skeleton = skeleton_of(folder, checkpoint.gguf)
+    skeleton = skeleton_of(folder, checkpoint.gguf, remote_code=checkpoint.remote_code)
     shape = skeleton.stored(checkpoint)
-    rows = workload(load_tokenizer(folder, checkpoint.gguf)).within(shape.context)
+    tokenizer = load_tokenizer(folder, checkpoint.gguf, remote_code=checkpoint.remote_code)
+    rows = workload(tokenizer).within(shape.context)
     case = Case(
         shape,
         hardware,
@@ -84,9 +86,21 @@ def load_decided(data: Path, pinned: PinnedModel, checkpoint: Checkpoint, decisi
 
 def _plan(data: Path, pinned: PinnedModel, checkpoint: Checkpoint, decision: Decision) -> LoadPlan:
     models = data / "models"
-    stored = stored_folder(models, pinned.revision, decision.quantization, decision.dtype)
-    plan = LoadPlan(pinned.folder, decision.dtype, decision.quantization, decision.device_map, gguf=checkpoint.gguf)
-    offload = models / "offload" / f"{pinned.revision}-{decision.dtype}" if decision.kind == "disk-offload" else None
+    code = checkpoint.remote_code
+    stored = stored_folder(models, pinned.revision, decision.quantization, decision.dtype, remote_code=code)
+    plan = LoadPlan(
+        pinned.folder,
+        decision.dtype,
+        decision.quantization,
+        decision.device_map,
+        gguf=checkpoint.gguf,
+        remote_code=code,
+    )
+    offload = (
+        models / "offload" / f"{pinned.revision}-{decision.dtype}-{os.getuid()}"
+        if decision.kind == "disk-offload"
+        else None
+    )
     return replace(
         plan,
         stored=str(stored) if plan.quantises and not checkpoint.is_quantised else None,

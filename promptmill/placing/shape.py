@@ -14,6 +14,7 @@ from typing import Any
 from promptmill.errors import EngineError
 from promptmill.placing.checkpoint import Checkpoint
 from promptmill.placing.memory import ModelShape
+from promptmill.placing.remote_code import running_code
 from promptmill.placing.weights import Weight, model_shape
 
 
@@ -55,31 +56,35 @@ class Skeleton:
         return _shape(self, checkpoint.stored_bytes if checkpoint.is_quantised else None)
 
 
-def skeleton_of(folder: str | Path, gguf: str | None = None) -> Skeleton:
+def skeleton_of(folder: str | Path, gguf: str | None = None, *, remote_code: bool = False) -> Skeleton:
     """The model of a folder, from its config.
 
     Raises:
+        ConfigurationError: it needs Python code of its own, which may not be run.
         EngineError: transformers does not know the architecture, or it is no causal language model.
     """
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(folder, **({"gguf_file": gguf} if gguf else {}))
-        return skeleton(config)
+        with running_code(folder, remote_code):
+            config = AutoConfig.from_pretrained(
+                folder, trust_remote_code=remote_code, **({"gguf_file": gguf} if gguf else {})
+            )
+            return skeleton(config, remote_code=remote_code)
     except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
         raise EngineError(
             f"The config in {folder} describes no model that can be loaded: {' '.join(str(error).split())[:400]}"
         ) from error
 
 
-def skeleton(config: Any) -> Skeleton:
+def skeleton(config: Any, *, remote_code: bool = False) -> Skeleton:
     """The model that a config describes."""
     import torch
     from transformers import AutoModelForCausalLM
 
     plain = _without_quantization(config)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(plain, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_config(plain, dtype=torch.float32, trust_remote_code=remote_code)
     return Skeleton(model, _matrices(model))
 
 

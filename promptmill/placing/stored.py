@@ -1,6 +1,6 @@
 """Quantised weights on disk: written once, so that a restart reads a quarter and quantises nothing.
 
-    <data>/models/quantized/<commit>-<quantization>-<dtype>/     safetensors and config.json
+    <data>/models/quantized/<commit>-<quantization>-<dtype>[-code]/     safetensors and config.json
 
 All machines of a run load the same file, and with it the same bytes: a GPU and a CPU round a value
 that lies between two steps differently now and then.
@@ -23,9 +23,9 @@ SHARD_SIZE = "2GB"
 """Bounds what is in host memory at a time while weights on a GPU are written."""
 
 
-def stored_folder(models: Path, revision: str, quantization: str, dtype: str) -> Path:
-    """Where the quantised weights of a commit lie below the data folder's `models`."""
-    return models / "quantized" / f"{revision}-{quantization}-{dtype}"
+def stored_folder(models: Path, revision: str, quantization: str, dtype: str, *, remote_code: bool = False) -> Path:
+    """Where the quantised weights of a commit lie below the data folder's `models`; apart if its own code made them."""
+    return models / "quantized" / f"{revision}-{quantization}-{dtype}{'-code' if remote_code else ''}"
 
 
 def is_stored(folder: Path) -> bool:
@@ -49,12 +49,9 @@ def store(model: Any, folder: Path) -> None:
     Raises:
         StorageError: the disk is full, or not ours to write.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     remove_stale_temporaries(folder.parent)
     with atomic_folder(folder) as temporary, warnings.catch_warnings():
         # "Attempting to save a model with offloaded modules": said of any model on a CPU.
         warnings.simplefilter("ignore", UserWarning)
         model.save_pretrained(temporary, max_shard_size=SHARD_SIZE)
-        for file in temporary.iterdir():
-            file.chmod(0o644)  # safetensors are written 0600, which a shared data folder cannot use
     logger.info("Kept the quantised weights in %s: the next start reads those.", folder)

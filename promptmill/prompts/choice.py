@@ -74,7 +74,8 @@ def choose_prompt(rows: list[Row], column: str | None, template: PromptTemplate 
         )
     if chosen not in columns:
         raise ConfigurationError(
-            f"--prompt-column {chosen} is not a column of the prompts; the columns are {listed(columns)}."
+            f"--prompt-column {listed([chosen])[:100]} is not a column of the prompts; "
+            f"the columns are {listed(columns)}."
             f"{nearest(chosen, columns)}"
         )
     first = next((row[chosen] for row in rows if row.get(chosen) is not None), None)

@@ -154,6 +154,11 @@ def _on_the_hub(source: str, path: Path) -> HubSource:
     match = None if looks_like_a_path else _HUB_ID.fullmatch(source)
     if match:
         return HubSource(source, match["repo"], match["split"])
+    if os.path.islink(path):  # noqa: PTH114, as it answers for names that are too long as well
+        raise NotFound(
+            f"--prompts {source} is a link that leads nowhere, or in a circle ({path.readlink()}). "
+            "Name the file itself."
+        )
     hub = "" if looks_like_a_path else " Nor is it a Hub dataset: these are written org/name or org/name:split."
     if "://" in source:
         hub = f" Addresses are not read: download it first, `curl -LO {source}`."

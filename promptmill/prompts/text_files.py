@@ -21,8 +21,19 @@ _DELIMITERS = {"csv": ",", "tsv": "\t"}
 def read_txt(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]:
     """One prompt a line; blank lines are skipped."""
     lines = ((number, line.rstrip("\r\n")) for number, line in numbered_lines(file, problems))
-    rows = ((number, {"prompt": line}, len(line)) for number, line in lines if line.strip())
+    rows = (
+        (number, {"prompt": line}, len(line))
+        for number, line in lines
+        if line.strip() and not _has_old_line_ends(file, number, line, problems)
+    )
     return in_batches(file.name, rows, most)
+
+
+def _has_old_line_ends(file: PromptFile, number: int, line: str, problems: Problems) -> bool:
+    if "\r" in line:
+        what = "has a carriage return within; save with line ends of Unix or Windows"
+        problems.add(f"{file.name}, line {number}", what)
+    return "\r" in line
 
 
 def read_csv(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]:

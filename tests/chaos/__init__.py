@@ -1,1 +1,1 @@
-"""Harnesses that break a run on purpose, and count what is lost."""
+"""Breaking everything on purpose: short versions of what `make chaos` does at length."""

@@ -1,4 +1,4 @@
-"""What a harness found out: one line of the table in docs/reliability.md."""
+"""What a harness found."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Result:
-    """Faults tried, and what became of the rows."""
+    """One line of the table in `docs/reliability.md`.
+
+    Attributes:
+        faults: how many were tried.
+        restarts: of the program, after them.
+        rows: of the dataset, or of all datasets together.
+        lost, doubled: rows that a fault cost or made twice; 0 is the aim.
+        again: rows that were generated again because they had not been committed yet.
+    """
 
     name: str
     faults: int

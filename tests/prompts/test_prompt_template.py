@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -90,6 +93,19 @@ def test_null_is_never_written_as_none():
         "{{ 'x' | center(10 ** 10) }}",
         "{{ 'x' * 10 ** 10 }}",
         "{% set n = namespace(s='xxxxxxxx') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
+        "{{ 1.5 | round(10 ** 9, 'ceil') }}",
+        "{{ (1).from_bytes(('x' * 10 ** 7).encode(), 'big') }}",
+        "{{ ('9' * 10 ** 5) | int // 7 ~ '' | attr('__class__') }}",
+        "{{ '%*d' % (10 ** 9, 1) }}",
+        "{{ '{:>2000000000}'.format(1) }}",
+        "{{ '{x.__class__}'.format_map({'x': 1}) }}",
+        "{{ ('x' * 10 ** 6).replace('x', 'y' * 10 ** 6) }}",
+        "{{ ('x' * 10 ** 6).translate({120: 'y' * 10 ** 6}) }}",
+        "{{ (5).to_bytes(10 ** 10, 'big') }}",
+        "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+        "{{ cycler(1).__init__.__globals__ }}",
+        "{{ self.__init__.__globals__ }}",
+        "{{ namespace.__class__ }}",
     ],
 )
 def test_template_cannot_reach_out_or_take_the_memory(text):
@@ -106,6 +122,36 @@ def test_template_cannot_run_for_ever(monkeypatch):
     with pytest.raises(BadRowError, match="takes more than"):
         PromptTemplate(text).render({})
     assert time.process_time() - started < 5
+
+
+def test_adding_up_lists_can_be_stopped(monkeypatch):
+    """Jinja2's own sum is one step, which no timer interrupts."""
+    monkeypatch.setattr(module, "MOST_SECONDS", 0.2)
+    with pytest.raises(BadRowError, match="takes more than"):
+        PromptTemplate("{{ ([[0]] * 300000) | sum(start=[]) | length }}").render({})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{{ items | sum(attribute='n') }}", "3"),
+        ("{{ [1, 2] | sum(start=4) }}", "7"),
+        ("{{ 2.55 | round(1) }} {{ 2.7 | round(method='floor') }}", "2.5 2.0"),
+    ],
+)
+def test_filters_that_are_bounded_do_what_they_did(text, expected):
+    """As Jinja2 documents them."""
+    assert PromptTemplate(text).render({"items": [{"n": 1}, {"n": 2}]}) == expected
+
+
+def test_one_step_that_never_ends_ends_the_process():
+    """What Python cannot interrupt the kernel ends: no hanging, whatever the template does."""
+    text = "{% set a = [0] %}{% set b = [0] %}" + "{% set a = [a, a] %}{% set b = [b, b] %}" * 40 + "{{ a == b }}"
+    code = (
+        "from promptmill.prompts import template as module; module.MOST_SECONDS = 0.2; "
+        f"module.PromptTemplate({text!r}).render({{}})"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGPROF
 
 
 def test_template_works_outside_the_main_thread():

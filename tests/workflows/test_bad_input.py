@@ -131,7 +131,7 @@ def test_help_explains_every_option() -> None:
         "model revision prompts prompt-column template system-prompt limit samples-per-prompt max-new-tokens "
         "temperature top-p top-k seed stop dtype quantization engine batch-size checkpoint-seconds data-dir name "
         "min-p repetition-penalty device-map max-memory gpus-per-copy offload publish-to private overwrite license "
-        "pretty-name tags publish-timeout publish-every auth-max-age allow-pickle"
+        "pretty-name tags publish-timeout publish-every auth-max-age allow-pickle trust-remote-code group-shared"
     )
     for option in options.split():
         assert f"  --{option}" in said, option

@@ -1,0 +1,134 @@
+"""A run that is over in a moment: the whole graph by Luigi, in this process, with the stub engine as its model."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import luigi
+import pyarrow.parquet as pq
+from luigi.task_register import Register
+
+from promptmill.files import TEMPORARY_MARK
+from promptmill.placing.calibrate import Measured
+from promptmill.rows import Row
+from promptmill.run import RunFolder
+from promptmill.shard import ShardStore
+from promptmill.stopping import Exit
+from tests.fakes import StubEngine
+from workflows import BuildDataset
+
+PROMPTS = 6
+SMALL_SHARD = 3
+
+
+Rows = list[tuple[int, int]]
+"""Shard and position of each."""
+
+
+class SmallRun:
+    """A run of six prompts in two shards, each row a chunk of its own.
+
+    Args:
+        model: folder of a tiny model; its files are pinned, it is never loaded.
+    """
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self._model = model
+        self._prompts = folder / "prompts.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._prompts.write_text("".join(json.dumps({"prompt": f"Say {number}"}) + "\n" for number in range(PROMPTS)))
+
+    def live(self, committed: Rows | None = None) -> Rows:
+        """Run BuildDataset until the dataset is there; returns the rows that this life of it committed.
+
+        Args:
+            committed: grows as they are.
+
+        Raises:
+            AssertionError: it is not there, and what was logged tells why.
+        """
+        rows = [] if committed is None else committed
+        # As a new process would: Luigi keeps every task, and a task its folder and settings.
+        Register.clear_instance_cache()
+        task = BuildDataset(
+            model=str(self._model),
+            prompts=str(self._prompts),
+            data_dir=str(self.data),
+            name="small",
+            max_new_tokens=8,
+            checkpoint_seconds=0.0,
+        )
+        with _small_parts(rows), _log() as lines:
+            try:
+                worked = luigi.build([task], local_scheduler=True, workers=1, no_lock=True, log_level="WARNING")
+            except Exit as error:
+                worked = error.code == 0
+        assert worked, "\n".join(lines)
+        return rows
+
+    @property
+    def run(self) -> RunFolder:
+        """Where the run lies."""
+        return RunFolder.named(self.data, "small")
+
+    def dataset(self) -> dict[str, bytes]:
+        """Every file of the dataset, and its manifest."""
+        files = [path for path in self.run.dataset.rglob("*") if path.is_file() and TEMPORARY_MARK not in path.name]
+        return {str(path.relative_to(self.run.path)): path.read_bytes() for path in [*files, self.run.dataset_manifest]}
+
+    def rows(self) -> list[str]:
+        """The ids of the dataset's rows."""
+        ids: list[str] = []
+        for path in sorted(self.run.dataset.glob("data/*.parquet")):
+            ids += pq.read_table(path)["prompt_id"].to_pylist()
+        return ids
+
+
+@contextmanager
+def _small_parts(committed: Rows) -> Iterator[None]:
+    """The stub in the model's place, small shards, no report; and an eye on what is committed."""
+    commit = ShardStore.commit
+
+    def watched(store: ShardStore, rows: list[Row]) -> None:
+        commit(store, rows)
+        for row in rows:
+            committed.append((store.shard, row.position))
+
+    measured = Measured(0.0, 0, {}, {}, 0.0, 1, from_store=False)
+    with (
+        patch("promptmill.production._engine", lambda *_: StubEngine()),
+        patch("promptmill.placement.load_decided", lambda *_: None),
+        patch("promptmill.placement.calibrate", lambda *_: measured),
+        patch("promptmill.plan._SMALL_SHARD_ROWS", SMALL_SHARD),
+        # A process of its own that takes seconds; it writes through the same file layer.
+        patch("promptmill.assemble.attempt_report", lambda _: None),
+        patch.object(ShardStore, "commit", watched),
+    ):
+        yield
+
+
+@contextmanager
+def _log() -> Iterator[list[str]]:
+    """What promptmill and Luigi log, in place of a terminal."""
+    lines: list[str] = []
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    loggers = [logging.getLogger(name) for name in ("promptmill", "luigi-interface", "luigi")]
+    kept = [(logger, logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [Lines()], False
+    try:
+        yield lines
+    finally:
+        for logger, handlers, propagate in kept:
+            logger.handlers, logger.propagate = handlers, propagate

@@ -1,0 +1,1 @@
+"""What a hostile file, model or neighbour could try, and does not get."""
