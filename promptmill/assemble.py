@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 
 from promptmill.card import PICTURE, card_text
 from promptmill.files import atomic_write, read_json, sha256_of, write_json
-from promptmill.model import public_name
-from promptmill.placement import require_model
+from promptmill.model import published_model
 from promptmill.plan import PromptsManifest, recorded_manifest, shard_store
 from promptmill.prompts import prepared_table
 from promptmill.report.attempt import attempt_report
@@ -112,14 +111,14 @@ def _joined_rows(run: RunFolder, manifest: PromptsManifest, shard: int, rows: pa
     if samples > 1:
         prompts = prompts.take(pc.divide(rows["position"], samples))
     text = "messages" if "messages" in prompts.column_names[:2] else "prompt"
-    model = require_model(run)
+    identity = recorded_identity(run)
     columns = {
         "prompt_id": prompts["prompt_id"],
         "sample_index": _sample_index(rows["position"], samples),
         text: prompts[text],
         **{name: rows[name] for name in ("response", "finish_reason", "prompt_tokens", "completion_tokens", "seed")},
-        "model": _repeated(public_name(model.model), rows.num_rows),
-        "revision": _repeated(model.revision, rows.num_rows),
+        "model": _repeated(published_model(run.settings), rows.num_rows),
+        "revision": _repeated(identity.revision, rows.num_rows),
         "error": rows["error"],
     }
     own = {name: prompts[name] for name in prompts.column_names if name not in ("prompt_id", text)}
@@ -132,8 +131,8 @@ def _sample_index(positions: pa.ChunkedArray, samples: int) -> pa.ChunkedArray:
     return pc.subtract(positions, whole).cast(pa.int32())
 
 
-def _repeated(value: str, rows: int) -> pa.Array:
-    return pa.repeat(pa.scalar(value), rows)
+def _repeated(value: str | None, rows: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value, pa.string()), rows)
 
 
 def _write_shard(path: Path, table: pa.Table) -> DatasetFile:

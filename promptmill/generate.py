@@ -128,7 +128,7 @@ def fill_shard(
             for completion in engine.generate(list(missing.values()), stop_now, may_begin):
                 row = Row.of(missing.pop(completion.position), completion)
                 committer.add(row)
-                pace.finished(row)
+                pace.finished(completion)
                 on_row(row)
                 committer.commit_if_due()
     finally:

@@ -84,7 +84,7 @@ class ShardHistory:
     def add(self, row: Row) -> None:
         """Count a row that finished."""
         self._rows += 1
-        self._tokens += row.completion_tokens
+        self._tokens += row.completion_tokens or 0
         now = self._clock()
         if now - self._written >= min(LONGEST_SECONDS, max(SHORTEST_SECONDS, _SHARE * (now - self._process))):
             self._append(now)

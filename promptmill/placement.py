@@ -174,8 +174,8 @@ def _decided(run: RunFolder, checkpoint: Checkpoint, hardware: Hardware, options
         checkpoint,
         hardware,
         options,
-        dtype=run.settings.dtype if fixed is None else fixed.dtype,
-        quantization=run.settings.quantization if fixed is None else fixed.quantization,
+        dtype=(fixed and fixed.dtype) or run.settings.dtype,
+        quantization=(fixed and fixed.quantization) or run.settings.quantization,
         workload=workload,
     )
 

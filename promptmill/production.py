@@ -7,15 +7,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from promptmill.engine.contract import Engine
+from promptmill.cost import Budget
+from promptmill.endpoint.options import EndpointOptions
+from promptmill.engine.choosing import EngineOptions, choose_engine
 from promptmill.error_share import ErrorShare, committed_tally
 from promptmill.errors import ConfigurationError
 from promptmill.generate import PromptForm, fill_shard, missing_requests
-from promptmill.hardware import available_cores, detect_hardware
 from promptmill.history import ShardHistory
 from promptmill.libraries import all_versions, library_versions, several
 from promptmill.pace import Pace
-from promptmill.placement import load_placed, require_placement
 from promptmill.plan import PromptsManifest, complete_shards, recorded_manifest, shard_store
 from promptmill.progress import Progress, writer_name
 from promptmill.prompts import read_prepared
@@ -66,6 +66,7 @@ def produce_shard(
     checkpoint_seconds: float,
     processes: int,
     stop: StopRequest,
+    endpoint: EndpointOptions | None = None,
     tell: Tell | None = None,
     tolerance: Tolerance = USUAL,
     on_stall: OnStall | None = None,
@@ -75,12 +76,14 @@ def produce_shard(
     Args:
         batch_size: rows in one forward pass; None lets the engine choose.
         processes: how many like this one share the machine's cores.
+        endpoint: where the server is that has the model; for `--engine endpoint` alone.
         tell: gets the share of the shard that is done (0 to 1) and a sentence, every few seconds.
         tolerance: when to give up.
         on_stall: told why, before the process is ended because nothing moves (`promptmill.watchdog`).
 
     Raises:
         ConfigurationError: there is no such shard.
+        CostReached: the rows cost what the user wants to spend at most.
         EngineError: the model cannot be loaded or cannot generate, or too many rows end in error.
         StorageError: rows cannot be committed.
     """
@@ -96,7 +99,8 @@ def produce_shard(
     errors = _errors_of(run, tolerance.max_error_share)
     errors.judge()  # before minutes go into loading
     _say_what_changed(run)
-    engine = _engine(run, batch_size, processes)
+    engine = choose_engine(run, EngineOptions(batch_size, processes, endpoint))
+    budget = _budget(run, manifest, shard, endpoint)
     history = ShardHistory(run.progress / f"{writer_name()}.jsonl", shard, len(missing))
     with history, _progress(run, manifest, shard, len(missing), tell) as progress, stop.draining():
 
@@ -104,6 +108,8 @@ def produce_shard(
             progress.add(row)
             history.add(row)
             errors.add(row)
+            if budget is not None:
+                budget.add(row)
 
         def stalled(reason: str) -> None:
             progress.write()
@@ -113,23 +119,32 @@ def produce_shard(
 
         stacks = run.progress / f"{writer_name()}-stacks.txt"
         watchdog = Watchdog(lambda: engine.beats, tolerance.stall_seconds, stacks, stalled)
-        return fill_shard(
+        done = fill_shard(
             store,
             missing,
             engine,
             checkpoint_seconds=checkpoint_seconds,
             should_stop=lambda: stop.requested,
             on_row=on_row,
-            time_for=stop.time_for,
+            # What is under way is paid for, so it is waited for.
+            time_for=lambda seconds: stop.time_for(seconds) and not (budget and budget.reached),
             pace=_pace_of(run.path),
             watch=watchdog.watching,
         )
+    if not done and budget is not None:
+        budget.require()
+    return done
+
+
+def _budget(run: RunFolder, manifest: PromptsManifest, shard: int, endpoint: EndpointOptions | None) -> Budget | None:
+    if endpoint is None or endpoint.price is None or endpoint.max_cost is None:
+        return None
+    return Budget(run, manifest, shard, endpoint.price, endpoint.max_cost)
 
 
 def _form(run: RunFolder, identity: Identity, samples: int) -> PromptForm:
     settings = run.settings
-    chat = identity.chat_template is not None
-    return PromptForm(chat=chat, system_prompt=settings.system_prompt, samples=samples, run_seed=settings.seed)
+    return PromptForm(chat=identity.chat, system_prompt=settings.system_prompt, samples=samples, run_seed=settings.seed)
 
 
 def _progress(run: RunFolder, manifest: PromptsManifest, shard: int, missing: int, tell: Tell | None) -> Progress:
@@ -144,24 +159,3 @@ def _progress(run: RunFolder, manifest: PromptsManifest, shard: int, missing: in
 
     file = run.progress / f"{writer_name()}.json"
     return Progress(file, label, total=manifest.rows, done=others + rows - missing, tell=on_write)
-
-
-def _engine(run: RunFolder, batch_size: int | None, processes: int) -> Engine:
-    import torch
-
-    from promptmill.engine.transformers import TransformersEngine
-
-    # Two processes of two threads each fall to a third on two cores: one core, one thread.
-    torch.set_num_threads(max(1, available_cores() // processes))
-    hardware = detect_hardware()
-    loaded = load_placed(run, hardware)
-    placed = require_placement(run, hardware)
-    # What is safe was measured for GPUs; on a CPU the engine knows what is fast.
-    safe = placed.batch_size if hardware.gpus else None
-    return TransformersEngine(
-        loaded.model,
-        loaded.tokenizer,
-        run.settings.sampling,
-        batch_size=batch_size or safe,
-        positions=placed.cache_positions,
-    )

@@ -59,6 +59,7 @@ class Progress:
         self._began = steady_time()
         self._rows = 0
         self._tokens = 0
+        self._prompt_tokens = 0
         self._bar: Bar | None = None
         self._task: TaskID | None = None
 
@@ -95,7 +96,8 @@ class Progress:
     def add(self, row: Row) -> None:
         """Count a row that finished."""
         self._rows += 1
-        self._tokens += row.completion_tokens
+        self._tokens += row.completion_tokens or 0
+        self._prompt_tokens += row.prompt_tokens or 0
         now = self._clock()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, advance=1, rate=self._rate())
@@ -132,6 +134,7 @@ class Progress:
                 "seconds": round(self._clock() - self._start, 1),
                 "rows": self._rows,
                 "tokens": self._tokens,
+                "prompt_tokens": self._prompt_tokens,
                 "tokens_per_second": round(self.tokens_per_second, 1),
             },
         )

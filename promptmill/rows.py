@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import pyarrow as pa
 
@@ -13,8 +13,8 @@ SCHEMA = pa.schema(
         pa.field("position", pa.int64(), nullable=False),
         pa.field("response", pa.string(), nullable=False),
         pa.field("finish_reason", pa.string(), nullable=False),
-        pa.field("prompt_tokens", pa.int32(), nullable=False),
-        pa.field("completion_tokens", pa.int32(), nullable=False),
+        pa.field("prompt_tokens", pa.int32()),
+        pa.field("completion_tokens", pa.int32()),
         pa.field("seed", pa.int64(), nullable=False),
         pa.field("error", pa.string()),
     ]
@@ -23,20 +23,26 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Row:
-    """One completion with the seed it was made with; `position` is its place in the shard."""
+    """One completion with the seed it was made with.
+
+    Attributes:
+        position: its place in the shard.
+        prompt_tokens, completion_tokens: None where nobody counted them.
+    """
 
     position: int
     response: str
     finish_reason: FinishReason
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
     seed: int
     error: str | None
 
     @classmethod
     def of(cls, request: Request, completion: Completion) -> Row:
         """The row that a completion makes of its request."""
-        return cls(seed=request.seed, **asdict(completion))
+        values = {field.name: getattr(completion, field.name) for field in fields(cls) if field.name != "seed"}
+        return cls(seed=request.seed, **values)
 
 
 def to_table(rows: list[Row], metadata: dict[str, str]) -> pa.Table:

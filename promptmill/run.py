@@ -54,6 +54,16 @@ class RunFolder:
         return self.path / "model.json"
 
     @property
+    def server(self) -> Path:
+        """What the server of a model that is not loaded here was found to be."""
+        return self.path / "server.json"
+
+    @property
+    def price(self) -> Path:
+        """What a million tokens cost."""
+        return self.path / "price.json"
+
+    @property
     def prompts(self) -> Path:
         """The manifest of the prepared prompts."""
         return self.path / "prompts.json"
@@ -113,41 +123,52 @@ class Identity:
     """All that fixes the bytes of a dataset once every choice is made.
 
     Attributes:
-        revision: the model's commit, or a digest of the folder for a local model.
+        revision: the model's commit, or a digest of the folder for a local model; None if a server has it.
         prompts: digest of the prepared prompts.
-        chat_template: digest of the model's chat template, None if it has none.
-        dtype: of the computation, never `auto`.
-        fingerprint: SHA-256 of the settings and all of the above.
+        chat_template: digest of the model's chat template, None if it has none or a server has it.
+        dtype: of the computation, never `auto`; None if that is the server's business.
+        quantization: likewise.
+        fingerprint: SHA-256 of the settings and all of the above and below.
+        served: for a model that a server has: the `api` that it is asked through, and what the server says `about` it.
     """
 
-    revision: str
+    revision: str | None
     prompts: str
     chat_template: str | None
-    dtype: str
-    quantization: str
+    dtype: str | None
+    quantization: str | None
     fingerprint: str
+    served: dict[str, Any] | None = None
+
+    @property
+    def chat(self) -> bool:
+        """Whether prompts go to the model as a chat."""
+        return self.chat_template is not None or (self.served is not None and self.served["api"] == "chat")
 
     @classmethod
     def of(
         cls,
         settings: RunSettings,
         *,
-        revision: str,
+        revision: str | None,
         prompts: str,
         chat_template: str | None,
-        dtype: str,
-        quantization: str,
+        dtype: str | None,
+        quantization: str | None,
+        served: dict[str, Any] | None = None,
     ) -> Identity:
         """The identity of a run with these settings and resolved choices."""
-        resolved = {
+        resolved: dict[str, Any] = {
             "revision": revision,
             "prompts": prompts,
             "chat_template": chat_template,
             "dtype": dtype,
             "quantization": quantization,
         }
+        if served is not None:
+            resolved["served"] = served
         fingerprint = canonical_hash({"format": FORMAT, "settings": settings.to_json(), "resolved": resolved})
-        return cls(revision, prompts, chat_template, dtype, quantization, fingerprint)
+        return cls(revision, prompts, chat_template, dtype, quantization, fingerprint, served)
 
 
 def open_run(run: RunFolder, settings: RunSettings, prompts_source: str) -> None:

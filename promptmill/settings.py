@@ -14,7 +14,8 @@ from promptmill.sampling import MAX_SEED, SamplingParameters
 
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 QUANTIZATIONS = ("none", "8bit", "4bit", "auto")
-ENGINES = ("transformers",)
+ENGINES = ("transformers", "endpoint")
+ENDPOINT_APIS = ("chat", "completions")
 DEMO = "demo"
 MAX_SAMPLES = 1_000_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -33,6 +34,7 @@ class RunSettings:
         limit: only the first so many prompts; None for all.
         seed: of the run; each row derives its own from it.
         trust_remote_code: whether Python code that comes with the model is run.
+        endpoint_api: which of a server's two ways of generating; None, or any other engine, leaves it to the prompts.
     """
 
     model: str
@@ -49,6 +51,7 @@ class RunSettings:
     quantization: str
     engine: str
     trust_remote_code: bool = False
+    endpoint_api: str | None = None
 
     def __post_init__(self) -> None:
         _one_of("--dtype", self.dtype, DTYPES)
@@ -60,6 +63,7 @@ class RunSettings:
             )
         for option in ("model", "revision", "prompt_column", "template", "system_prompt"):
             check_unicode(f"--{option.replace('_', '-')}", getattr(self, option))
+        self._require_what_fits_the_engine()
         if self.limit is not None:
             _at_least("--limit", self.limit, 1)
         if not 0 <= self.seed <= MAX_SEED:
@@ -67,11 +71,19 @@ class RunSettings:
         if not self.model:
             raise ConfigurationError("--model is empty; give `demo`, a Hub repo id such as gpt2, or a local folder.")
 
+    @property
+    def loads_model(self) -> bool:
+        """Whether the engine loads weights into this process; else a server has them."""
+        return self.engine != "endpoint"
+
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary; `from_json` gives the same settings back."""
         value = asdict(self)
         if not self.trust_remote_code:
             del value["trust_remote_code"]  # runs from before there was this setting keep their names
+        if self.endpoint_api is None:
+            # So that runs of versions that did not know it keep their name and fingerprint.
+            del value["endpoint_api"]
         return value
 
     @classmethod
@@ -85,6 +97,25 @@ class RunSettings:
             )
         sampling = {**value["sampling"], "stop": tuple(value["sampling"]["stop"])}
         return cls(**{**value, "sampling": SamplingParameters(**sampling)})
+
+    def _require_what_fits_the_engine(self) -> None:
+        if self.engine == "endpoint":
+            if self.endpoint_api is not None:
+                _one_of("--endpoint-api", self.endpoint_api, ENDPOINT_APIS)
+            of_weights = {
+                "--revision": (self.revision, None),
+                "--dtype": (self.dtype, "auto"),
+                "--quantization": (self.quantization, "none"),
+            }
+            for option, (value, default) in of_weights.items():
+                if value != default:
+                    raise ConfigurationError(
+                        f"{option} is {value!r}, and with --engine endpoint the server decides that. Leave it out."
+                    )
+        elif self.endpoint_api is not None:
+            raise ConfigurationError(
+                f"--endpoint-api is {self.endpoint_api!r}, which is for --engine endpoint alone. Leave it out."
+            )
 
 
 def canonical_hash(value: object) -> str:

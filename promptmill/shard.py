@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from promptmill.files import atomic_write, read_json, remove_stale_temporaries, set_aside, storage_errors, write_json
 from promptmill.libraries import Versions, library_versions
-from promptmill.rows import Row, to_table
+from promptmill.rows import SCHEMA, Row, to_table
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,11 @@ _CHUNK_NAME = re.compile(r"chunk-(\d{6,})-([0-9a-f]{16})\.parquet")
 
 @dataclass(frozen=True)
 class ShardCounts:
-    """What a shard holds: its rows and tokens, and how the rows ended."""
+    """What a shard holds: its rows and tokens, and how the rows ended.
+
+    Attributes:
+        uncounted: rows without an error whose prompt or completion tokens nobody counted; they are in no sum of tokens.
+    """
 
     rows: int = 0
     prompt_tokens: int = 0
@@ -44,6 +49,7 @@ class ShardCounts:
     stop: int = 0
     length: int = 0
     error: int = 0
+    uncounted: int = 0
 
     @classmethod
     def of(cls, table: pa.Table) -> ShardCounts:
@@ -51,11 +57,12 @@ class ShardCounts:
         reasons = Counter(table["finish_reason"].to_pylist())
         return cls(
             rows=table.num_rows,
-            prompt_tokens=sum(table["prompt_tokens"].to_pylist()),
-            completion_tokens=sum(table["completion_tokens"].to_pylist()),
+            prompt_tokens=pc.sum(table["prompt_tokens"]).as_py() or 0,
+            completion_tokens=pc.sum(table["completion_tokens"]).as_py() or 0,
             stop=reasons["stop"],
             length=reasons["length"],
             error=reasons["error"],
+            uncounted=pc.sum(_uncounted(table)).as_py() or 0,
         )
 
     def __add__(self, other: ShardCounts) -> ShardCounts:
@@ -176,11 +183,17 @@ class ShardStore:
         if table.schema.metadata.get(b"fingerprint") != self._fingerprint.encode():
             logger.warning("%s belongs to another run; it is set aside as %s.", path, set_aside(path).name)
             return None
-        return table
+        # Versions before this one wrote columns of tokens that hold no null.
+        return table.cast(SCHEMA.with_metadata(table.schema.metadata))
 
     def _next_number(self) -> int:
         names = (_CHUNK_NAME.fullmatch(path.name) for path in self._folder.glob("chunk-*.parquet"))
         return 1 + max((int(name[1]) for name in names if name), default=0)
+
+
+def _uncounted(table: pa.Table) -> pa.ChunkedArray:
+    unknown = pc.or_(pc.is_null(table["prompt_tokens"]), pc.is_null(table["completion_tokens"]))
+    return pc.and_(unknown, pc.not_equal(table["finish_reason"], "error"))
 
 
 def _first_of_each_position(tables: list[pa.Table]) -> pa.Table:

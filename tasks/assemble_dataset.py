@@ -9,7 +9,7 @@ import luigi
 from promptmill.assemble import assemble, recorded_dataset
 from promptmill.plan import recorded_manifest
 from tasks.announcing import link_to
-from tasks.download_model import DownloadModel
+from tasks.engine_stages import fetching_stages
 from tasks.generate_shard import GenerateShard
 from tasks.hardware_parameters import HardwareParameters
 from tasks.prepare_prompts import PreparePrompts
@@ -21,7 +21,7 @@ class AssembleDataset(HardwareParameters, Stage):
 
     def requires(self) -> list[luigi.Task]:
         """The prompts, which say how many shards there are; and the model, fetched where the internet is."""
-        return [self.clone(PreparePrompts), self.clone(DownloadModel)]
+        return [self.clone(stage) for stage in (PreparePrompts, *fetching_stages(self.folder.settings))]
 
     def output(self) -> luigi.LocalTarget:
         """The manifest of the dataset."""

@@ -14,9 +14,9 @@ from promptmill.slurm.claims import Claims
 from promptmill.slurm.walltime import stop_in_time
 from promptmill.stopping import StopRequest, stop_request
 from tasks.announcing import Announcer
+from tasks.engine_stages import ready_stage
 from tasks.hardware_parameters import HardwareParameters
 from tasks.parameters import integer
-from tasks.place_model import PlaceModel
 from tasks.process import end_as_interrupted
 from tasks.stage import Stage, target
 
@@ -26,9 +26,9 @@ class GenerateShard(HardwareParameters, Stage):
 
     shard = integer(description="Number of the shard, from 0.")
 
-    def requires(self) -> PlaceModel:
-        """A model that is known to load here."""
-        return self.clone(PlaceModel)
+    def requires(self) -> Stage:
+        """A model that is known to load here, or a server that has one."""
+        return self.clone(ready_stage(self.folder.settings))
 
     def output(self) -> luigi.LocalTarget:
         """The shard's manifest."""
@@ -71,6 +71,7 @@ class GenerateShard(HardwareParameters, Stage):
             self.folder,
             shard,
             batch_size=self.batch_size,
+            endpoint=self.endpoint_options,
             checkpoint_seconds=self.checkpoint_seconds,
             processes=luigi.interface.core().workers,
             stop=stop,

@@ -1,9 +1,10 @@
-"""What a user may say about batches, checkpoints and placement; none of it changes the bytes of a dataset."""
+"""What a user may say about batches, checkpoints, placement and servers; none of it changes the bytes of a dataset."""
 
 from __future__ import annotations
 
 from promptmill.placing.options import OFFLOADS, PlacementOptions
 from promptmill.tolerance import MAX_ERROR_SHARE, STALL_SECONDS, Tolerance
+from tasks.endpoint_parameters import EndpointParameters
 from tasks.parameters import Setting, batch_size, integer, seconds, share, timeout
 
 
@@ -81,5 +82,5 @@ class FillingParameters:
         return Tolerance(self.stall_timeout, self.max_error_share)
 
 
-class HardwareParameters(PlacementParameters, FillingParameters):
-    """Where the model goes, and how shards are filled with it."""
+class HardwareParameters(PlacementParameters, FillingParameters, EndpointParameters):
+    """Where the model goes or is, and how shards are filled with it."""

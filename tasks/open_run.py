@@ -54,7 +54,8 @@ class OpenRun(RunParameters, PromptmillTask):
             stop=self.stop,
         )
         return RunSettings(
-            model=checked_model(self.model),
+            # What a server calls its model is no path and no id of the Hub: it is asked for as it was typed.
+            model=self.model if self.engine == "endpoint" else checked_model(self.model),
             revision=self.revision,
             prompts_sha256=source_digest(self.prompts_source),
             prompt_column=self.prompt_column,
@@ -68,6 +69,7 @@ class OpenRun(RunParameters, PromptmillTask):
             quantization=self.quantization,
             engine=self.engine,
             trust_remote_code=self.trust_remote_code,
+            endpoint_api=self.endpoint_api,
         )
 
     @cached_property

@@ -63,14 +63,14 @@ def number(**kwargs: Any) -> Setting:
     return Setting(float, kind="a number", **kwargs)
 
 
-def share(**kwargs: Any) -> Setting:
-    """A part of a whole."""
-    return Setting(_share, kind="a share from 0 to 1, as 0.5", **kwargs)
-
-
 def seconds(**kwargs: Any) -> Setting:
     """A number of seconds, a day at most."""
     return Setting(_seconds, kind=f"a number of seconds, 0 to {_DAY}", **kwargs)
+
+
+def share(**kwargs: Any) -> Setting:
+    """A part of a whole."""
+    return Setting(_share, kind="a share from 0 to 1, as 0.5", **kwargs)
 
 
 def switch(**kwargs: Any) -> luigi.BoolParameter:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from promptmill.files import storage_errors
 from promptmill.sampling import SamplingParameters
-from promptmill.settings import DEMO, DTYPES, ENGINES, QUANTIZATIONS
+from promptmill.settings import DEMO, DTYPES, ENDPOINT_APIS, ENGINES, QUANTIZATIONS
 from promptmill.sharing import share_with_group
 from tasks.parameters import Setting, integer, number, strings, switch
 
@@ -61,6 +61,11 @@ class RunParameters:
     engine = Setting(default="transformers", description=f"One of {', '.join(ENGINES)}. Default: transformers.")
     trust_remote_code = switch(
         description="Run the Python code that comes with the model. Default: off, such a model is refused."
+    )
+    endpoint_api = Setting(
+        default=None,
+        description=f"One of {', '.join(ENDPOINT_APIS)} (--engine endpoint). Default: chat for messages or with "
+        "--system-prompt, else completions.",
     )
     data_dir = Setting(default="data", significant=False, description="Where everything is kept. Default: ./data.")
     group_shared = switch(

@@ -10,6 +10,7 @@ from tasks.check_auth import CheckAuth  # noqa: E402
 from tasks.download_model import DownloadModel  # noqa: E402
 from tasks.fill_shards import FillShards  # noqa: E402
 from tasks.generate_shard import GenerateShard  # noqa: E402
+from tasks.meet_server import MeetServer  # noqa: E402
 from tasks.place_model import PlaceModel  # noqa: E402
 from tasks.prepare_prompts import PreparePrompts  # noqa: E402
 from tasks.publish_dataset import PublishDataset  # noqa: E402
@@ -26,6 +27,7 @@ __all__ = [
     "FillShards",
     "FinishDataset",
     "GenerateShard",
+    "MeetServer",
     "PlaceModel",
     "PrepareModel",
     "PreparePrompts",

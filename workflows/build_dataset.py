@@ -12,7 +12,7 @@ from promptmill.assemble import recorded_dataset
 from promptmill.files import read_json
 from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import CheckAuth
-from tasks.download_model import DownloadModel
+from tasks.engine_stages import check_options, fetching_stages
 from tasks.hardware_parameters import HardwareParameters
 from tasks.open_run import OpenRun
 from tasks.parameters import Setting, switch
@@ -34,7 +34,7 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
 
     def requires(self) -> OpenRun:
         """The run's record."""
-        self.check_placement()
+        check_options(self)
         self.share_data()
         return self.clone(OpenRun)
 
@@ -49,7 +49,10 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
     def run(self) -> Iterator[Any]:
         """The Hub's leave first, then everything."""
         yield self._stage(CheckAuth)
-        yield [self._stage(PreparePrompts), self._stage(DownloadModel)]
+        yield [
+            self._stage(PreparePrompts),
+            *(self._stage(stage) for stage in fetching_stages(self.requires().folder.settings)),
+        ]
         yield self._last_stage()
 
     def say_where(self) -> None:

@@ -17,7 +17,7 @@ from promptmill.slurm.shards import missing_shards
 from promptmill.slurm.submission import Plan, Submission, live_jobs, prepare, recorded_submission, submit
 from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import CheckAuth
-from tasks.download_model import DownloadModel
+from tasks.engine_stages import check_options, fetching_stages
 from tasks.hardware_parameters import HardwareParameters
 from tasks.open_run import OpenRun
 from tasks.parameters import Setting, switch
@@ -43,7 +43,7 @@ class SubmitDataset(PublishParameters, HardwareParameters, RunParameters, SlurmP
 
     def requires(self) -> OpenRun:
         """The run's record."""
-        self.check_placement()
+        check_options(self)
         self.share_data()
         return self.clone(OpenRun)
 
@@ -63,7 +63,7 @@ class SubmitDataset(PublishParameters, HardwareParameters, RunParameters, SlurmP
         if not self.dry_run:
             require_slurm()
             yield self._stage(CheckAuth)
-            yield self._stage(DownloadModel)
+            yield [self._stage(stage) for stage in fetching_stages(self._run.settings)]
         yield self._stage(PreparePrompts)
         if self.dry_run:
             self._show(plan)
@@ -93,7 +93,7 @@ class SubmitDataset(PublishParameters, HardwareParameters, RunParameters, SlurmP
             self.checkpoint_seconds,
             publishing,
             str(luigi.interface.core().log_level),
-            self.placement_arguments,
+            (*self.placement_arguments, *self.endpoint_arguments),
             self.tolerance,
         )
 

@@ -6,7 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
-from promptmill.model import kind_of, public_name
+from promptmill.model import kind_of, public_name, published_model
 from promptmill.prompts import default_prompts_path
 from promptmill.run import Identity
 from promptmill.settings import RunSettings
@@ -14,9 +14,10 @@ from promptmill.settings import RunSettings
 
 def command(settings: RunSettings, identity: Identity, prompts_source: str | None) -> str:
     """The command line, with the commit that `revision` stood for."""
-    sampling, kind = settings.sampling, kind_of(settings.model)
+    sampling = settings.sampling
+    kind = kind_of(settings.model) if settings.loads_model else "served"
     options: dict[str, object] = {
-        "model": f"./{public_name(settings.model)}" if kind == "local" else settings.model,
+        "model": f"./{public_name(settings.model)}" if kind == "local" else published_model(settings),
         "revision": identity.revision if kind == "hub" else None,
         "prompts": prompts_source,
         "prompt-column": settings.prompt_column,
@@ -35,6 +36,8 @@ def command(settings: RunSettings, identity: Identity, prompts_source: str | Non
         "dtype": identity.dtype,
         "quantization": identity.quantization,
         "engine": settings.engine,
+        "endpoint-api": settings.endpoint_api,
+        "endpoint-url": None if settings.loads_model else "URL",
     }
     given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
     if settings.trust_remote_code:

@@ -53,7 +53,8 @@ def lengths(files: Sequence[Path]) -> str:
         for batch in pq.ParquetFile(file).iter_batches(columns=["finish_reason", *counted]):
             good = batch.filter(pc.not_equal(batch["finish_reason"], "error"))
             for name, counts in counted.items():
-                counts.update({entry["values"]: entry["counts"] for entry in pc.value_counts(good[name]).to_pylist()})
+                known = pc.value_counts(good[name].drop_null()).to_pylist()
+                counts.update({entry["values"]: entry["counts"] for entry in known})
     rows = [[name.replace("_", " "), *_quantiles(counts)] for name, counts in counted.items()]
     return table(["", *_QUANTILES], rows)
 

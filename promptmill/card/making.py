@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from promptmill.card.command import stop_text
 from promptmill.demo import DEMO_ORIGIN
-from promptmill.model import kind_of, public_name, recorded_model
+from promptmill.endpoint.record import recorded_served
+from promptmill.model import kind_of, published_model, recorded_model
 from promptmill.plan import PromptsManifest
 from promptmill.run import Identity, RunFolder
 
@@ -20,13 +21,16 @@ def made_with(run: RunFolder, identity: Identity, manifest: PromptsManifest, sou
     pinned = recorded_model(run.model)
     return {
         "generator": "promptmill",
-        "model": DEMO_ORIGIN if kind_of(settings.model) == "demo" else public_name(settings.model),
+        "model": DEMO_ORIGIN
+        if settings.loads_model and kind_of(settings.model) == "demo"
+        else published_model(settings),
         "licence of the model": (pinned.license if pinned else None) or "not stated",
-        "revision": identity.revision,
+        "revision": identity.revision or "not known",
         **({"code of the model": "run, as of that revision"} if settings.trust_remote_code else {}),
-        "dtype": identity.dtype,
-        "quantization": identity.quantization,
+        "dtype": identity.dtype or "not known",
+        "quantization": identity.quantization or "not known",
         "engine": settings.engine,
+        **_served(run, identity),
         "prompts": source or "the default prompts of promptmill",
         "prompts digest": identity.prompts,
         "system prompt": settings.system_prompt or "none",
@@ -40,4 +44,18 @@ def made_with(run: RunFolder, identity: Identity, manifest: PromptsManifest, sou
         "stop": stop_text(sampling.stop) or "none",
         "seed": str(settings.seed),
         "fingerprint": identity.fingerprint,
+    }
+
+
+def _served(run: RunFolder, identity: Identity) -> dict[str, str]:
+    """What is to be said of a model that a server had."""
+    if identity.served is None:
+        return {}
+    served = recorded_served(run)
+    says = ", ".join(f"{name} {value}" for name, value in served.about.items())
+    return {
+        "asked through": "chat completions" if served.api == "chat" else "completions",
+        "the server says of the model": says or "nothing",
+        "seeds": served.seeds_in_words,
+        "tokens": served.counts_in_words,
     }

@@ -9,7 +9,7 @@ from promptmill.card.markdown import block, cell, code, facts, table
 from promptmill.card.metadata import CardOptions, header
 from promptmill.demo import DEMO_ORIGIN
 from promptmill.libraries import all_versions, library_versions, several
-from promptmill.model import kind_of, public_name
+from promptmill.model import kind_of, published_model
 from promptmill.plan import PromptsManifest, complete_shards
 from promptmill.run import Identity, RunFolder, recorded_identity, recorded_prompts_source
 from promptmill.settings import RunSettings
@@ -64,9 +64,10 @@ def _growing(manifest: PromptsManifest, counts: ShardCounts, files: int) -> str:
 
 
 def _summary(settings: RunSettings, identity: Identity, manifest: PromptsManifest, counts: ShardCounts) -> str:
+    whose = "on a server" if identity.revision is None else f"(revision {code(identity.revision)})"
     return (
         f"{counts.rows:,} completions of {manifest.prompts.rows:,} prompts by {_model(settings)} "
-        f"(revision {code(identity.revision)}), generated with promptmill."
+        f"{whose}, generated with promptmill."
     )
 
 
@@ -79,12 +80,15 @@ def _reasons(counts: ShardCounts) -> str:
     numbers = {"stop": counts.stop, "length": counts.length, "error": counts.error}
     rows = [[f"`{name}`", f"{numbers[name]:,}", _share(numbers[name], counts.rows), meanings[name]] for name in numbers]
     total = f"{counts.rows:,} rows, {counts.prompt_tokens:,} prompt tokens, {counts.completion_tokens:,} generated."
+    if counts.uncounted:
+        total += f" The tokens of {counts.uncounted:,} rows nobody counted."
     return f"{table(['finish_reason', 'rows', 'share', ''], rows)}\n\n{total}"
 
 
 def _picture(run: RunFolder, manifest: PromptsManifest, counts: ShardCounts) -> str:
     """The picture of the lengths, once the dataset is whole; it may be missing, as no dataset fails for want of it."""
-    if counts.rows < manifest.rows or not (run.dataset / PICTURE).is_file():
+    measured = counts.uncounted < counts.stop + counts.length or not counts.uncounted
+    if counts.rows < manifest.rows or not measured or not (run.dataset / PICTURE).is_file():
         return ""
     return f"\n\n![How many responses have which length in tokens, by how they ended]({PICTURE})"
 
@@ -130,6 +134,6 @@ def _share(part: int, whole: int) -> str:
 
 
 def _model(settings: RunSettings) -> str:
-    if kind_of(settings.model) == "demo":
+    if settings.loads_model and kind_of(settings.model) == "demo":
         return f"`demo` ({DEMO_ORIGIN}, 4-bit GGUF weights de-quantized)"
-    return code(public_name(settings.model))
+    return code(published_model(settings))

@@ -88,7 +88,7 @@ class Speaker:
             row = self._encoder.encode(request)
             if isinstance(row, Row) and self._leaves_room(row, hidden):
                 return Fitted(row, request, hidden)
-            too_long = isinstance(row, Row) or row.prompt_tokens > 0
+            too_long = isinstance(row, Row) or (row.prompt_tokens or 0) > 0
             if too_long and conversation.forget_oldest():
                 hidden += 1
             elif isinstance(row, Completion):

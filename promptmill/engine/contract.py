@@ -41,15 +41,18 @@ class Completion:
     Attributes:
         response: the text generated alone: no prompt, no special tokens, no stop string.
         finish_reason: `stop` only if an end-of-sequence token or a stop string came.
+        prompt_tokens, completion_tokens: None where nobody counted them.
         error: set with `finish_reason="error"`: why this row can't be generated.
+        seconds: from the row's begin to its end; None where that has to be worked out from forward passes.
     """
 
     position: int
     response: str
     finish_reason: FinishReason
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
     error: str | None = None
+    seconds: float | None = None
 
 
 class Engine(Protocol):
@@ -69,9 +72,9 @@ class Engine(Protocol):
     ) -> Iterator[Completion]:
         """Yield one completion a request, in any order, as they finish.
 
-        `should_stop` is asked between forward passes; once it is true no more work is begun,
-        what has finished is yielded, and the iterator ends. A row that can't be generated is
-        yielded as an `error` completion and disturbs no other.
+        `should_stop` is asked between forward passes, and as often where a server makes them; once
+        it is true no more work is begun, what has finished is yielded, and the iterator ends. A row
+        that can't be generated is yielded as an `error` completion and disturbs no other.
 
         `may_begin` is asked before rows are taken in. While it is false none is begun and those
         under way go on; once none is under way the iterator ends.

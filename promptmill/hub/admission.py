@@ -34,8 +34,12 @@ class Questions:
     def of(cls, run: RunFolder, publish_to: str | None) -> Questions:
         """What a run has to ask: nothing for a model that is on disk already."""
         settings = run.settings
-        needed = kind_of(settings.model) == "hub" and not is_at_hand(
-            settings.model, settings.revision, run.data, run.model, remote_code=settings.trust_remote_code
+        needed = (
+            settings.loads_model
+            and kind_of(settings.model) == "hub"
+            and not is_at_hand(
+                settings.model, settings.revision, run.data, run.model, remote_code=settings.trust_remote_code
+            )
         )
         return cls(settings.model if needed else None, publish_to)
 

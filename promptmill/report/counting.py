@@ -126,8 +126,8 @@ def sampled_indices(rows: int, most: int) -> list[int]:
 
 
 def _counted(values: pa.Array) -> dict[Any, int]:
-    """How often each value comes."""
-    return {entry["values"]: entry["counts"] for entry in pc.value_counts(values).to_pylist()}
+    """How often each value comes, what is not known left out."""
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(values.drop_null()).to_pylist()}
 
 
 def _essence(error: str | None) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from promptmill import __version__
+from promptmill.cost import shown_cost
 from promptmill.progress import duration
 from promptmill.report.drawing import DrawingFailed, library
 from promptmill.report.histogram import quantile
@@ -70,7 +71,8 @@ def _environment() -> Environment:
         "excerpt": lambda text: visible(" ".join(text.split()), _GROUP_CHARACTERS),
         "duration": duration,
         "moment": _moment,
-        "number": lambda value: f"{value:,.0f}",
+        "number": lambda value: "?" if value is None else f"{value:,.0f}",
+        "cost": shown_cost,
     }
     environment.globals["share"] = share
     return environment
@@ -89,7 +91,7 @@ def _charts(report: Report) -> dict[str, Any]:
     from promptmill.report import charts
 
     found = {}
-    if report.counts.answered:
+    if report.counts.measured:
         found["responses"] = charts.responses(report.counts.lengths)
         found["prompts"] = charts.prompts(report.counts.lengths)
     if len(report.speed.bins) > 2:

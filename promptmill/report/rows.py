@@ -30,8 +30,8 @@ class SampleRow:
     prompt: str | list[dict[str, Any]] | None
     response: str
     finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
     error: str | None
 
 

@@ -39,5 +39,6 @@ def _lengths(files: Sequence[Path]) -> Lengths:
         for batch in pq.ParquetFile(file).iter_batches(columns=["finish_reason", "completion_tokens"]):
             for reason, counts in found.items():
                 of_reason = batch.filter(pc.equal(batch["finish_reason"], reason))["completion_tokens"]
-                counts.update({one["values"]: one["counts"] for one in pc.value_counts(of_reason).to_pylist()})
+                known = pc.value_counts(of_reason.drop_null()).to_pylist()
+                counts.update({one["values"]: one["counts"] for one in known})
     return Lengths({}, {reason: dict(counts) for reason, counts in found.items() if counts})

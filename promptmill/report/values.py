@@ -58,6 +58,11 @@ class Counts:
         return self.rows - self.reasons.get("error", 0)
 
     @property
+    def measured(self) -> bool:
+        """Whether anybody counted tokens."""
+        return bool(self.lengths.prompts) and any(self.lengths.responses.values())
+
+    @property
     def filled(self) -> int:
         """Rows with a response that is not blank."""
         return self.answered - self.blank
@@ -189,7 +194,11 @@ class RunEnd:
 
 @dataclass(frozen=True)
 class Report:
-    """All of it."""
+    """All of it.
+
+    Attributes:
+        cost: of the rows, in the money of the price that was named; None if none was.
+    """
 
     name: str
     model: str
@@ -202,4 +211,5 @@ class Report:
     samples: tuple[SampleRow, ...]
     settings: dict[str, str]
     command: str
+    cost: float | None
     unreadable: tuple[str, ...]

@@ -77,8 +77,9 @@ def _with_errors(counts: Counts) -> str:
 def _run_sentence(speed: Speed) -> str:
     times = sum(one.processes for one in speed.interruptions)
     broken = "without interruption" if not times else f"with {_plural(times, 'interruption')} of a process"
-    rate = f"{speed.tokens_per_second:,.0f} tokens/s"
-    return f"They took {duration(speed.busy)} of generating at {rate}, {broken}."
+    # Tokens that nobody counted have no rate.
+    rate = f" at {speed.tokens_per_second:,.0f} tokens/s" if speed.tokens_per_second else ""
+    return f"They took {duration(speed.busy)} of generating{rate}, {broken}."
 
 
 def _of_rows(counts: Counts, max_new_tokens: int) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from promptmill.card import command, made_with
+from promptmill.cost import recorded_price
 from promptmill.errors import NotFound
 from promptmill.files import atomic_write
 from promptmill.plan import recorded_manifest
@@ -57,6 +58,7 @@ def read_report(run: RunFolder) -> Report:
     sampled, speed, end = measure_sample(counter.sample), read_speed(run), _end(run)
     prompts = recorded_prompts_source(run)
     typed = None if Path(prompts) == default_prompts_path() else prompts
+    price = recorded_price(run)
     made = made_with(run, identity, manifest, typed)
     return Report(
         name=run.path.name,
@@ -70,6 +72,7 @@ def read_report(run: RunFolder) -> Report:
         samples=tuple(source.sample(sampled_indices(source.rows, SAMPLES))),
         settings=made,
         command=command(settings, identity, typed),
+        cost=None if price is None else price.of(counts.prompt_tokens, counts.completion_tokens),
         unreadable=tuple(sorted(set(source.unreadable))),
     )
 

@@ -24,7 +24,7 @@ class Plan:
     """What a submission is to do, the same at every resubmission.
 
     Attributes:
-        placement: arguments that tell an array task where the model goes.
+        placement: arguments that tell an array task where the model goes, or which server has it.
         publishing: parameters of the task that publishes, as texts; None to stop at the assembled dataset.
     """
 

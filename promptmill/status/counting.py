@@ -28,6 +28,7 @@ class Committed:
 
     rows: int
     tokens: int
+    prompt_tokens: int
     done: frozenset[int]
     begun: frozenset[int]
     exact: bool
@@ -40,9 +41,12 @@ def count_committed(run: RunFolder, manifest: PromptsManifest) -> Committed:
     partial, exact = _rows_of([path for paths in chunks.values() for path in paths])
     rows = sum(one.counts.rows for one in complete.values())
     tokens = sum(one.counts.completion_tokens for one in complete.values())
+    prompt_tokens = sum(one.counts.prompt_tokens for one in complete.values())
+    a_row = _tokens_a_row(run, complete)
     return Committed(
         rows=min(rows + partial, manifest.rows),
-        tokens=tokens + round(partial * _tokens_a_row(run, complete)),
+        tokens=tokens + round(partial * a_row[0]),
+        prompt_tokens=prompt_tokens + round(partial * a_row[1]),
         done=frozenset(complete),
         begun=frozenset(shard for shard, paths in chunks.items() if paths),
         exact=exact,
@@ -69,12 +73,15 @@ def _rows_in(chunk: Path) -> int:
         return 0  # Damaged: found and mended when the shard is next filled.
 
 
-def _tokens_a_row(run: RunFolder, complete: dict[int, ShardManifest]) -> float:
+def _tokens_a_row(run: RunFolder, complete: dict[int, ShardManifest]) -> tuple[float, float]:
+    """Generated ones, and those of the prompt."""
     from promptmill.status.processes import progress_files
 
     rows = sum(one.counts.rows for one in complete.values())
     tokens = sum(one.counts.completion_tokens for one in complete.values())
+    prompt_tokens = sum(one.counts.prompt_tokens for one in complete.values())
     if not rows:
         told = progress_files(run)
         rows, tokens = sum(one.rows for one in told), sum(one.tokens for one in told)
-    return tokens / rows if rows else 0.0
+        prompt_tokens = sum(one.prompt_tokens for one in told)
+    return (tokens / rows, prompt_tokens / rows) if rows else (0.0, 0.0)

@@ -37,6 +37,7 @@ class Told:
     tokens: int
     tokens_per_second: float
     seconds: float
+    prompt_tokens: int = 0
 
     @property
     def shard(self) -> int | None:
@@ -98,4 +99,5 @@ def _rate(told: Told, owner: tuple[str, Start] | None) -> ProcessRate:
 def _told(writer: str, value: dict[str, Any]) -> Told:
     names = ("host", "pid", "doing", "began", "updated", "rows", "tokens", "tokens_per_second")
     told = {name: value[name] for name in names}
-    return Told(writer, **told, seconds=value.get("seconds", value["updated"] - value["began"]))
+    seconds = value.get("seconds", value["updated"] - value["began"])
+    return Told(writer, **told, seconds=seconds, prompt_tokens=value.get("prompt_tokens", 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from promptmill.cost import recorded_price
 from promptmill.files import read_json
 from promptmill.plan import PromptsManifest, recorded_manifest
 from promptmill.run import RunFolder, recorded_settings
@@ -38,13 +39,14 @@ def read_status(run: RunFolder, *, slurm_seconds: float = SLURM_SECONDS) -> RunS
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(_ask, submission, slurm_seconds)
         manifest = recorded_manifest(run) if run.prompts.exists() else None
-        committed = count_committed(run, manifest) if manifest else Committed(0, 0, frozenset(), frozenset(), True)
+        committed = count_committed(run, manifest) if manifest else Committed(0, 0, 0, frozenset(), frozenset(), True)
         records = read_records(SlurmFolder.of(run))
         told = progress_files(run)
         live = _answer(asked)
     processes = living(told, records, live)
     shards = _shards(manifest, committed, processes, submission, live)
     state = _state(run, shards, processes, live)
+    price = recorded_price(run)
     return RunStatus(
         run=run.path.as_posix(),
         state=state,
@@ -54,6 +56,7 @@ def read_status(run: RunFolder, *, slurm_seconds: float = SLURM_SECONDS) -> RunS
         rows=committed.rows,
         exact=committed.exact,
         tokens=committed.tokens,
+        cost=None if price is None else price.of(committed.prompt_tokens, committed.tokens),
         tokens_per_second_now=round(sum(one.tokens_per_second for one in processes), 1),
         tokens_per_second_overall=_overall(committed, told, records),
         eta_seconds=_eta(manifest, committed, processes),

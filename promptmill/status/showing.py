@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from promptmill.cost import shown_cost
 from promptmill.progress import duration
 from promptmill.status.values import ProcessRate, RunStatus
 
@@ -54,6 +55,7 @@ def _numbers(status: RunStatus) -> Table:
         "shards": f"{shards.done} done, {shards.running} running, {shards.waiting} waiting, {shards.lost} lost"
         f" of {shards.total}",
         "tokens": f"{status.tokens:,}",
+        **({} if status.cost is None else {"cost": f"{shown_cost(status.cost)} so far"}),
         "tokens/s": f"{status.tokens_per_second_now:,.0f} now, {status.tokens_per_second_overall:,.0f} overall",
         "time left": _time_left(status),
         "restarts": f"{status.restarts}, of them {status.preemptions} by preemption or kill",

@@ -62,6 +62,7 @@ class RunStatus:
             ended (it would not help to: see `reason`).
         rows, tokens: committed; tokens of unfinished shards are estimated.
         exact: whether `rows` was counted, not estimated from a sample of very many chunks.
+        cost: of the tokens, in the money of the price that was named; None if none was.
         eta_seconds: at the rate of now, 0 once every row is there; None if nothing is generated.
         made_again: rows generated more than once, None outside of Slurm; while the run goes on
             this includes what is not committed yet.
@@ -76,6 +77,7 @@ class RunStatus:
     rows: int
     exact: bool
     tokens: int
+    cost: float | None
     tokens_per_second_now: float
     tokens_per_second_overall: float
     eta_seconds: float | None

@@ -103,7 +103,7 @@ def _small_parts(committed: Rows) -> Iterator[None]:
 
     measured = Measured(0.0, 0, {}, {}, 0.0, 1, from_store=False)
     with (
-        patch("promptmill.production._engine", lambda *_: StubEngine()),
+        patch("promptmill.production.choose_engine", lambda *_: StubEngine()),
         patch("promptmill.placement.load_decided", lambda *_: None),
         patch("promptmill.placement.calibrate", lambda *_: measured),
         patch("promptmill.plan._SMALL_SHARD_ROWS", SMALL_SHARD),

@@ -1,0 +1,67 @@
+"""One run's way of asking: its model, its sampling parameters, and who counts tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from promptmill.endpoint import wire
+from promptmill.endpoint.client import Client
+from promptmill.endpoint.record import About, Api
+from promptmill.engine.contract import Completion, Message, Request
+from promptmill.sampling import SamplingParameters
+
+TRIAL_TEXT = "Tell me a story about a lighthouse."
+Counter = Callable[[Request, str], tuple[int | None, int | None]]
+
+
+class Asking:
+    """Sends rows and trials to a server.
+
+    Args:
+        counter: counts the tokens of a request and of its response, where the server does not.
+    """
+
+    def __init__(self, client: Client, api: Api, model: str, sampling: SamplingParameters, counter: Counter) -> None:
+        self._client = client
+        self._api = api
+        self._most = sampling.max_new_tokens
+        self._stop = sampling.stop
+        self._settings = wire.settings_of(model, sampling)
+        self._counter = counter
+
+    async def row(self, base: str, request: Request) -> Completion:
+        """The completion of a row.
+
+        Raises:
+            As `Client.complete`.
+        """
+        body = wire.body(self._settings, request.prompt, request.messages, request.seed)
+        answer = await self._client.complete(base, self._api, body, most=self._most)
+        prompt, completion = answer.prompt_tokens, answer.completion_tokens
+        if prompt is None or completion is None:
+            prompt, completion = self._counter(request, answer.text)
+        text, stopped = self._cut(answer.text)
+        return Completion(request.position, text, "stop" if stopped else answer.finish_reason, prompt, completion)
+
+    def _cut(self, text: str) -> tuple[str, bool]:
+        """The text before the first stop string, which some servers leave in; and whether there was one."""
+        found = [place for stop in self._stop if (place := text.find(stop)) >= 0]
+        return (text[: min(found)], True) if found else (text, False)
+
+    async def trial(self, base: str, *, seed: int = 1, most: int = 1, **changes: Any) -> wire.Answer:
+        """Something short and plain, with the run's own settings but for these changes; None leaves one out.
+
+        Raises:
+            As `Client.complete`.
+        """
+        most = min(most, self._most)
+        changed = {**self._settings, "max_tokens": most, **changes}
+        settings = {name: value for name, value in changed.items() if value is not None}
+        messages: tuple[Message, ...] | None = ({"role": "user", "content": TRIAL_TEXT},)
+        body = wire.body(settings, TRIAL_TEXT, messages if self._api == "chat" else None, seed)
+        return await self._client.complete(base, self._api, body, most=most)
+
+    async def about(self, base: str) -> About:
+        """What the server says of the model."""
+        return await self._client.about(base)

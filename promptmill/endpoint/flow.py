@@ -1,0 +1,210 @@
+"""Rows out, completions in: what is sent when, and what becomes of each answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from promptmill.endpoint.asking import Asking
+from promptmill.endpoint.faults import Busy, Cut, Fault, Refused, Slow, Unreachable
+from promptmill.endpoint.patience import Trouble
+from promptmill.endpoint.record import About, require_same_model
+from promptmill.endpoint.rows import MOST_TRIES, Doubts, Row, Waiting
+from promptmill.endpoint.servers import Server, Servers
+from promptmill.engine.contract import Completion, Request
+from promptmill.errors import EngineError
+
+_EVER = float("-inf")
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A request under way; `done` is called with what came of it."""
+
+    server: Server
+    at: float
+    done: Callable[[_Sent, Any], None]
+
+
+class Flow:
+    """What is under way, and what waits.
+
+    Args:
+        rows: taken one by one, as servers have room.
+        asking: how a row, or a trial, is sent.
+        about: what the run's server said of its model.
+    """
+
+    def __init__(
+        self,
+        rows: Iterator[Request],
+        servers: Servers,
+        asking: Asking,
+        about: About,
+        trouble: Trouble,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._new = rows
+        self._servers = servers
+        self._asking = asking
+        self._about = about
+        self._trouble = trouble
+        self._clock = clock
+        self._next: Row | None = None
+        self._waiting = Waiting()
+        self._doubts = Doubts()
+        self._trying = False
+        self._sent: dict[asyncio.Task[Any], _Sent] = {}
+        self._arrived: list[asyncio.Task[Any]] = []
+        self._finished: list[Completion] = []
+        self._bell = asyncio.Event()
+        self._look_ahead()
+
+    @property
+    def open(self) -> bool:
+        """Whether there are rows that are not finished."""
+        return bool(self._next or self._sent or self._waiting or self._doubts)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether requests are."""
+        return bool(self._sent)
+
+    def take(self) -> list[Completion]:
+        """What has finished since the last time."""
+        finished, self._finished = self._finished, []
+        return finished
+
+    async def step(self, seconds: float, *, begin: bool) -> None:
+        """Send what there is room for, and wait for answers, so long at most.
+
+        Args:
+            begin: whether rows may be begun.
+
+        Raises:
+            ServerGone: patience has come to an end.
+            EngineError, AccessDenied, NotFound, ConfigurationError: there is no use in going on.
+        """
+        self._send(begin=begin)
+        alarm = asyncio.get_running_loop().call_later(seconds, self._bell.set)
+        await self._bell.wait()
+        alarm.cancel()
+        self._bell.clear()
+        arrived, self._arrived = self._arrived, []
+        # All of them before an error is raised: what has finished counts.
+        errors = [error for task in arrived if (error := self._settle(task)) is not None]
+        self._finished += self._doubts.settled()
+        if errors:
+            raise errors[0]
+        self._trouble.require_patience(sent.at for sent in self._sent.values())
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        for task in self._sent:
+            task.cancel()
+        await asyncio.gather(*self._sent, return_exceptions=True)
+
+    def _send(self, *, begin: bool) -> None:
+        now = self._clock()
+        while (server := self._servers.next(now)) is not None:
+            if not server.greeted:
+                if not begin:
+                    return
+                server.greeting = True
+                self._start(server, self._asking.about(server.base), self._greeted)
+            elif self._doubts and not self._trying:
+                self._trying = True
+                self._start(server, self._asking.trial(server.base), self._tried)
+            elif begin and (row := self._waiting.next(now) or self._look_ahead()) is not None:
+                self._start_row(server, row)
+            else:
+                return
+
+    def _look_ahead(self) -> Row | None:
+        """The row whose turn it is; one more is taken in its place, so that the end is known."""
+        row, request = self._next, next(self._new, None)
+        self._next = None if request is None else Row(request)
+        return row
+
+    def _start_row(self, server: Server, row: Row) -> None:
+        self._start(server, self._asking.row(server.base, row.request), lambda sent, came: self._came(row, sent, came))
+
+    def _start(self, server: Server, work: Coroutine[Any, Any, Any], done: Callable[[_Sent, Any], None]) -> None:
+        server.in_flight += 1
+        task = asyncio.ensure_future(work)
+        self._sent[task] = _Sent(server, self._clock(), done)
+        task.add_done_callback(self._ring)
+
+    def _ring(self, task: asyncio.Task[Any]) -> None:
+        self._arrived.append(task)
+        self._bell.set()
+
+    def _settle(self, task: asyncio.Task[Any]) -> BaseException | None:
+        """Do what is to be done about an answer; returns the error that ends everything."""
+        sent = self._sent.pop(task)
+        error = task.exception()
+        try:
+            if error is not None and not isinstance(error, Fault):
+                return error
+            sent.done(sent, error or task.result())
+        except Exception as found:
+            return found
+        finally:
+            sent.server.in_flight -= 1
+        return None
+
+    def _greeted(self, sent: _Sent, came: Fault | About) -> None:
+        sent.server.greeting = False
+        if isinstance(came, Fault):
+            self._note(sent, came)
+            sent.server.rest(self._clock())
+        else:
+            require_same_model(sent.server.base, self._about, came)
+            sent.server.greeted = True
+
+    def _tried(self, sent: _Sent, came: object) -> None:
+        self._trying = False
+        if isinstance(came, Refused):
+            raise EngineError(f"The server at {sent.server.base} refuses even a short, plain request: {came}")
+        if isinstance(came, Fault):
+            self._note(sent, came)
+            sent.server.rest(self._clock())
+        else:
+            self._worked(sent)
+
+    def _came(self, row: Row, sent: _Sent, came: Fault | Completion) -> None:
+        now = self._clock()
+        row.seconds = now - sent.at
+        if isinstance(came, Completion):
+            self._worked(sent)
+            self._finished.append(row.complete(came))
+        elif isinstance(came, Refused):
+            self._doubts.add(row, f"{came}", since=_EVER)
+        else:
+            self._note(sent, came)
+            row.failed(came)
+            if row.tries < MOST_TRIES:
+                self._waiting.add(row, now)
+            else:
+                self._doubts.add(row, f"{came} (tried {row.tries} times)", since=now)
+
+    def _worked(self, sent: _Sent) -> None:
+        self._trouble.over()
+        self._doubts.worked(sent.at)
+        sent.server.worked()
+
+    def _note(self, sent: _Sent, fault: Fault) -> None:
+        """What a fault says about the server."""
+        self._trouble.note(fault)
+        server, now = sent.server, self._clock()
+        if isinstance(fault, Unreachable):
+            server.lost(now)
+        elif isinstance(fault, Cut):
+            server.greeted = False
+        elif isinstance(fault, Busy | Slow):
+            server.limit.too_much(sent.at, now)
+            if isinstance(fault, Busy):
+                server.busy(now, fault.retry_after)

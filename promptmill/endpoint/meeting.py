@@ -1,0 +1,145 @@
+"""The first words with a server, once a run: which model it has, and what it makes of the run's settings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from promptmill.endpoint.asking import Asking
+from promptmill.endpoint.client import Client
+from promptmill.endpoint.faults import Fault, Refused, Unreachable
+from promptmill.endpoint.options import EndpointOptions
+from promptmill.endpoint.patience import Trouble
+from promptmill.endpoint.record import About, Api, Counts, Served, note_served, require_counted
+from promptmill.endpoint.tokens import tokenizer_at_hand, uncounted
+from promptmill.endpoint.trials import require_heeded, seeds_of
+from promptmill.errors import ConfigurationError, PromptmillError
+from promptmill.prompts import PreparedPrompts
+from promptmill.run import Identity, RunFolder, fix_identity
+from promptmill.settings import RunSettings
+
+logger = logging.getLogger(__name__)
+
+_WAIT = 1.0
+_T = TypeVar("_T")
+
+
+def is_met(run: RunFolder) -> bool:
+    """Whether the run's server was met, and the run's identity is fixed."""
+    return run.server.exists() and run.identity.exists()
+
+
+def meet_server(run: RunFolder, prompts: PreparedPrompts, options: EndpointOptions | None) -> Served:
+    """Find out what the server is, and fix the run's identity.
+
+    Raises:
+        ConfigurationError: no server is named, it heeds a setting not, or the prompts do not fit the API.
+        AccessDenied, NotFound: it knows neither us nor the model.
+        ServerGone: it does not answer for longer than the options' patience.
+    """
+    if options is None:
+        raise ConfigurationError("--endpoint-url is missing. Name the server: --endpoint-url http://localhost:8000/v1.")
+    api = _api(run.settings, prompts)
+    served = note_served(run, asyncio.run(_met(run.settings, api, options)))
+    identity = _identity(run.settings, prompts, served)
+    if fix_identity(run, identity) != identity:
+        raise ConfigurationError(
+            f"The server or the prompts of {run.path} are not those that the run was begun with "
+            f"(see {run.identity.name}). Restore them, or start again with another --name."
+        )
+    return served
+
+
+def _api(settings: RunSettings, prompts: PreparedPrompts) -> Api:
+    chats = prompts.kind == "messages" or settings.system_prompt is not None
+    if settings.endpoint_api == "completions" and chats:
+        why = "the prompts are `messages`" if prompts.kind == "messages" else "--system-prompt is given"
+        raise ConfigurationError(
+            f"--endpoint-api is completions, and {why}, which only a chat can take. Give --endpoint-api chat."
+        )
+    if settings.endpoint_api == "chat" or chats:
+        return "chat"
+    if settings.endpoint_api is None:
+        logger.info(
+            "The prompts are plain text, so the model goes on from each as it stands; "
+            "give --endpoint-api chat to have them answered."
+        )
+    return "completions"
+
+
+async def _met(settings: RunSettings, api: Api, options: EndpointOptions) -> Served:
+    client = Client(settings.model, options.key(), options.timeout)
+    asking = Asking(client, api, settings.model, settings.sampling, uncounted)
+    try:
+        base, about = await _first_that_answers(asking, options)
+
+        async def ask(**changes: Any) -> str:
+            # A stop string might end each text before it could tell anything.
+            return (await _patient(lambda: asking.trial(base, stop=None, **changes), options)).text
+
+        try:
+            answer = await _patient(lambda: asking.trial(base), options)
+            await require_heeded(ask, settings.sampling)
+            seeds = await seeds_of(ask, settings.sampling)
+        except Refused as refused:
+            raise ConfigurationError(
+                f"The server at {base} does not take the run's settings: {refused}. "
+                "Leave the option out, or choose another value."
+            ) from refused
+    finally:
+        await client.close()
+    counted = answer.prompt_tokens is not None and answer.completion_tokens is not None
+    counts: Counts = "server" if counted else "tokenizer" if tokenizer_at_hand(settings.model) else "nobody"
+    served = Served(api, about, seeds, counts)
+    require_counted(served, options)
+    logger.info("The server at %s has %s. Seeds are %s.", base, settings.model, served.seeds_in_words)
+    return served
+
+
+async def _first_that_answers(asking: Asking, options: EndpointOptions) -> tuple[str, About]:
+    trouble = Trouble(options.patience)
+    while True:
+        for base in _bases(options, trouble):
+            try:
+                return base, await asking.about(base)
+            except Fault as fault:
+                trouble.note(fault)
+        trouble.require_patience([])
+        await asyncio.sleep(_WAIT)
+
+
+def _bases(options: EndpointOptions, trouble: Trouble) -> tuple[str, ...]:
+    """Where the servers are; a file that a server's job is yet to write is waited for as the server is."""
+    try:
+        return options.bases()
+    except PromptmillError as error:
+        trouble.note(Unreachable(str(error)))
+        return ()
+
+
+async def _patient(ask: Callable[[], Awaitable[_T]], options: EndpointOptions) -> _T:
+    """The answer, once the server gives one; what it refuses for good is not asked again."""
+    trouble = Trouble(options.patience)
+    while True:
+        try:
+            return await ask()
+        except Refused:
+            raise
+        except Fault as fault:
+            trouble.note(fault)
+        trouble.require_patience([])
+        await asyncio.sleep(_WAIT)
+
+
+def _identity(settings: RunSettings, prompts: PreparedPrompts, served: Served) -> Identity:
+    return Identity.of(
+        settings,
+        revision=None,
+        prompts=prompts.sha256,
+        chat_template=None,
+        dtype=None,
+        quantization=None,
+        served=served.identity,
+    )

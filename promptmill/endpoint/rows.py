@@ -1,0 +1,97 @@
+"""A row on its way to a server and back, and the decision to give one up."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from promptmill.endpoint.faults import Busy, Fault, Unreachable
+from promptmill.engine.contract import Completion, Request
+
+MOST_TRIES = 5
+"""How often a row is asked for that the server fails at; being busy or out of reach is not the row's fault."""
+_FIRST_WAIT = 0.5
+_LONGEST_WAIT = 15.0
+
+
+@dataclass(eq=False)
+class Row:
+    """One request and how often it failed.
+
+    Attributes:
+        tries: failures that may be its own fault.
+        busy: failures that are not: the server had too much to do, or was not there.
+        seconds: from the moment it was sent last to its answer.
+    """
+
+    request: Request
+    tries: int = 0
+    busy: int = 0
+    seconds: float = 0.0
+
+    def failed(self, fault: Fault) -> None:
+        """Count a failure."""
+        if isinstance(fault, Busy | Unreachable):
+            self.busy += 1
+        else:
+            self.tries += 1
+
+    def complete(self, completion: Completion) -> Completion:
+        """Its completion, with the time that it took."""
+        return replace(completion, seconds=self.seconds)
+
+    def refuse(self, error: str) -> Completion:
+        """The row as one that can't be generated."""
+        return Completion(self.request.position, "", "error", None, 0, error, seconds=self.seconds)
+
+
+class Waiting:
+    """Rows that are tried again, each after a while."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Row]] = []
+        self._order = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def add(self, row: Row, now: float) -> None:
+        """Try it again, the later the more often it failed; not all at the same moment."""
+        failed = min(row.tries + row.busy, 10)
+        wait = random.uniform(0.25, 0.5) * min(_LONGEST_WAIT, _FIRST_WAIT * 2**failed)
+        heapq.heappush(self._heap, (now + wait, next(self._order), row))
+
+    def next(self, now: float) -> Row | None:
+        """A row whose time has come."""
+        return heapq.heappop(self._heap)[2] if self._heap and self._heap[0][0] <= now else None
+
+
+class Doubts:
+    """Rows that failed for good, held until a server is seen to work: only then was it the rows' fault."""
+
+    def __init__(self) -> None:
+        self._held: list[tuple[float, Row, str]] = []
+        self._worked = float("-inf")
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, row: Row, error: str, *, since: float) -> None:
+        """Give the row up once a request that was sent after `since` is seen to have worked."""
+        self._held.append((since, row, error))
+
+    def worked(self, sent: float) -> None:
+        """A request that was sent then brought a completion."""
+        self._worked = max(self._worked, sent)
+
+    def settled(self) -> Iterator[Completion]:
+        """What became of the rows that are in no doubt any more."""
+        held, self._held = self._held, []
+        for since, row, error in held:
+            if since < self._worked:
+                yield row.refuse(error)
+            else:
+                self._held.append((since, row, error))

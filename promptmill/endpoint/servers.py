@@ -1,0 +1,110 @@
+"""The servers: how many requests each bears at a time, and which of them gets the next one."""
+
+from __future__ import annotations
+
+import random
+
+START = 8
+LONGEST_REST = 15.0
+_FIRST_REST = 0.5
+
+
+class Limit:
+    """How many requests at a time: doubled until the first trouble, then one more a round, and halved at trouble.
+
+    As TCP does it (RFC 5681): slow start, additive increase, multiplicative decrease, at most once for all that
+    was under way together.
+
+    Args:
+        most: never more.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._size = float(min(START, most))
+        self._doubling = True
+        self._cut_at = float("-inf")
+
+    @property
+    def size(self) -> int:
+        """Requests at a time."""
+        return int(self._size)
+
+    def worked(self, in_flight: int) -> None:
+        """A request brought a completion while so many were under way: if that is all that may be, allow more."""
+        if in_flight >= self.size:
+            self._size = min(float(self._most), self._size + (1 if self._doubling else 1 / self._size))
+
+    def too_much(self, sent: float, now: float) -> None:
+        """A request that was sent then was too much: halve, unless that was done since."""
+        self._doubling = False
+        if sent >= self._cut_at:
+            self._size, self._cut_at = max(1.0, self._size / 2), now
+
+    def restart(self) -> None:
+        """The server is not there: when it is back it is tried with one request."""
+        self._size, self._doubling = 1.0, True
+
+
+class Server:
+    """One server as this process sees it."""
+
+    def __init__(self, base: str, most: int) -> None:
+        self.base = base
+        self.limit = Limit(most)
+        self.in_flight = 0
+        self.greeted = False
+        """Whether it was asked which model it has, since it may last have been started."""
+        self.greeting = False
+        self._rests_until = float("-inf")
+        self._rests = 0
+
+    def room(self, now: float) -> int:
+        """How many more requests it takes; one that was not greeted takes the greeting alone."""
+        if now < self._rests_until:
+            return 0
+        return self.limit.size - self.in_flight if self.greeted else int(not self.greeting)
+
+    def rest(self, now: float, seconds: float | None = None) -> None:
+        """Leave it alone for so long; by default longer each time, until it works."""
+        self._rests += 1
+        own = random.uniform(0.5, 1) * min(LONGEST_REST, _FIRST_REST * 2 ** min(self._rests, 10))
+        self._rests_until = max(self._rests_until, now + (own if seconds is None else seconds))
+
+    def busy(self, now: float, retry_after: float | None) -> None:
+        """It has too much to do: leave it alone as long as it asks; of itself only if it bears not even one."""
+        if retry_after is not None or self.limit.size == 1:
+            self.rest(now, retry_after)
+
+    def lost(self, now: float) -> None:
+        """It is out of reach."""
+        self.greeted = False
+        self.limit.restart()
+        self.rest(now)
+
+    def worked(self) -> None:
+        """It gave a completion."""
+        self._rests = 0
+        self.limit.worked(self.in_flight)
+
+
+class Servers:
+    """All of them; those that answer share the requests."""
+
+    def __init__(self, bases: tuple[str, ...], most: int) -> None:
+        self._most = most
+        self._all = {base: Server(base, most) for base in bases}
+
+    def next(self, now: float) -> Server | None:
+        """The one that has most room; None if none has any."""
+        best = max(self._all.values(), key=lambda server: server.room(now), default=None)
+        return best if best is not None and best.room(now) > 0 else None
+
+    def now_at(self, bases: tuple[str, ...]) -> None:
+        """Go on with these: what is known of a server that stays is kept."""
+        self._all = {base: self._all.get(base) or Server(base, self._most) for base in bases}
+
+    def begin(self) -> None:
+        """Nothing is under way yet."""
+        for server in self._all.values():
+            server.in_flight, server.greeting = 0, False

@@ -1,0 +1,71 @@
+"""Which engine a run generates with: the one place that knows all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from promptmill.endpoint.options import EndpointOptions
+from promptmill.engine.contract import Engine
+from promptmill.errors import ConfigurationError
+from promptmill.hardware import available_cores, detect_hardware
+from promptmill.placement import load_placed, require_placement
+from promptmill.run import RunFolder
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What a process says about its engine; none of it changes the bytes of a dataset.
+
+    Attributes:
+        batch_size: rows in one forward pass; None lets the engine choose.
+        processes: how many like this one share the machine's cores.
+        endpoint: where the server is; of `endpoint` alone.
+    """
+
+    batch_size: int | None
+    processes: int
+    endpoint: EndpointOptions | None
+
+
+def choose_engine(run: RunFolder, options: EngineOptions) -> Engine:
+    """The engine of the run, ready to generate; what takes long to load is loaded once a process.
+
+    Raises:
+        ConfigurationError: an option is missing that the engine needs.
+        EngineError: the model cannot be loaded.
+    """
+    if run.settings.engine == "endpoint":
+        return _endpoint(run, options)
+    return _transformers(run, options)
+
+
+def _endpoint(run: RunFolder, options: EngineOptions) -> Engine:
+    from promptmill.endpoint.engine import endpoint_engine
+
+    if options.endpoint is None:
+        raise ConfigurationError(
+            "--endpoint-url is missing: the run generates with --engine endpoint. Name the server, as in "
+            "--endpoint-url http://localhost:8000/v1."
+        )
+    return endpoint_engine(run, options.endpoint)
+
+
+def _transformers(run: RunFolder, options: EngineOptions) -> Engine:
+    import torch
+
+    from promptmill.engine.transformers import TransformersEngine
+
+    # Two processes of two threads each fall to a third on two cores: one core, one thread.
+    torch.set_num_threads(max(1, available_cores() // options.processes))
+    hardware = detect_hardware()
+    loaded = load_placed(run, hardware)
+    placed = require_placement(run, hardware)
+    # What is safe was measured for GPUs; on a CPU the engine knows what is fast.
+    safe = placed.batch_size if hardware.gpus else None
+    return TransformersEngine(
+        loaded.model,
+        loaded.tokenizer,
+        run.settings.sampling,
+        batch_size=options.batch_size or safe,
+        positions=placed.cache_positions,
+    )
