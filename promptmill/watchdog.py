@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from promptmill.errors import Interrupted, PromptmillError
+from promptmill.files import atomic_write
 from promptmill.progress import duration
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,5 @@ class Watchdog:
         logger.error("%s", said)
 
     def _dump(self) -> None:
-        with suppress(OSError):
-            self._stacks.parent.mkdir(parents=True, exist_ok=True)
-            with self._stacks.open("w") as file:
-                faulthandler.dump_traceback(file, all_threads=True)
+        with suppress(PromptmillError, OSError), atomic_write(self._stacks) as temporary, temporary.open("w") as file:
+            faulthandler.dump_traceback(file, all_threads=True)

@@ -50,7 +50,7 @@ def run(tmp_path: Path) -> RunFolder:
 def produce(run: RunFolder, shard: int, engine: StubEngine, monkeypatch: pytest.MonkeyPatch, **options: Any) -> bool:
     """What a process that has just begun does."""
     production._errors_of.cache_clear()
-    monkeypatch.setattr(production, "_engine", lambda *_: engine)
+    monkeypatch.setattr(production, "choose_engine", lambda *_: engine)
     return produce_shard(run, shard, batch_size=None, checkpoint_seconds=60, processes=1, stop=StopRequest(), **options)
 
 
