@@ -20,20 +20,21 @@ _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 def read_txt(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]:
     """One prompt a line; blank lines are skipped."""
-    lines = ((number, line.rstrip("\r\n")) for number, line in numbered_lines(file, problems))
-    rows = (
-        (number, {"prompt": line}, len(line))
-        for number, line in lines
-        if line.strip() and not _has_old_line_ends(file, number, line, problems)
+    lines = (
+        (number, line.rstrip("\r\n"))
+        for number, line in numbered_lines(file, problems)
+        if not _is_all_of_an_old_file(file, number, line, problems)
     )
+    rows = ((number, {"prompt": line}, len(line)) for number, line in lines if line.strip())
     return in_batches(file.name, rows, most)
 
 
-def _has_old_line_ends(file: PromptFile, number: int, line: str, problems: Problems) -> bool:
-    if "\r" in line:
-        what = "has a carriage return within; save with line ends of Unix or Windows"
-        problems.add(f"{file.name}, line {number}", what)
-    return "\r" in line
+def _is_all_of_an_old_file(file: PromptFile, number: int, line: str, problems: Problems) -> bool:
+    """Whether the file is a single line with carriage returns within: many lines, as Macs once ended them."""
+    old = number == 1 and "\r" in line and not line.endswith("\n")
+    if old:
+        problems.add(f"{file.name}, line 1", "ends its lines with \\r alone; save with line ends of Unix or Windows")
+    return old
 
 
 def read_csv(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]:

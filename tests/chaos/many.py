@@ -1,7 +1,8 @@
 """Many command lines of BuildDataset in one go: `python -m tests.chaos.many < CASES`, a JSON list of lists of options.
 
 Each is the whole command in a process of its own, forked from one that has imported the libraries; what it said
-and how it ended comes back as a JSON list. One that does not end within two minutes is killed, with code -9.
+and how it ended comes back as a JSON list, and each class that was unpickled is a line UNPICKLED in it. One that
+does not end within two minutes is ended by its alarm, with code -14.
 """
 
 from __future__ import annotations
@@ -37,7 +38,13 @@ def run(options: list[str]) -> tuple[int, str]:
         return os.waitstatus_to_exitcode(status), said.read().decode("utf-8", "replace")
 
 
+def _tell_of_pickles(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "pickle.find_class":
+        os.write(2, f"UNPICKLED {arguments}\n".encode())
+
+
 def _become_the_command(options: list[str]) -> None:
+    sys.addaudithook(_tell_of_pickles)
     code = 1
     try:
         luigi_run(["--module", "workflows", "BuildDataset", "--local-scheduler", *options])

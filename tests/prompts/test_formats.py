@@ -117,7 +117,7 @@ def test_cut_off_compressed_file_is_an_error(bench, name):
 @given(st.lists(TEXT.filter(lambda text: "\n" not in text and not text.endswith("\r")), min_size=1))
 def test_text_round_trip(prompts):
     """Any line of text comes back as it was."""
-    assert _round_trip("a.txt", "\n".join(prompts)) == [
+    assert _round_trip("a.txt", "\n".join([*prompts, ""])) == [
         p.removeprefix("\ufeff") if i == 0 else p for i, p in enumerate(prompts)
     ]
 
