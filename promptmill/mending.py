@@ -68,9 +68,10 @@ def _aside(path: Path) -> None:
 
 
 def _own_identity(run: RunFolder) -> Identity:
-    """The identity, unless the rows that are there say that it is another run's.
+    """The identity, unless both the rows that are there and the settings say that it is another run's.
 
-    A fingerprint that this version would not come to is no proof: another may have begun the run.
+    A fingerprint that this version would not come to is no proof: another may have begun the run. Nor
+    are rows: they may be another run's themselves.
     """
     identity = recorded_identity(run)
     chunk = next(run.shards.glob("*/chunk-*.parquet"), None)
@@ -89,7 +90,7 @@ def _own_identity(run: RunFolder) -> Identity:
         quantization=identity.quantization,
         served=identity.served,
     )
-    if mark != identity.fingerprint and mark == right.fingerprint:
+    if mark != identity.fingerprint and right.fingerprint != identity.fingerprint:
         raise ValueError("the identity of another run")
     return identity
 

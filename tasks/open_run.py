@@ -21,6 +21,8 @@ from tasks.stage import PromptmillTask, target
 class OpenRun(RunParameters, PromptmillTask):
     """Writes the settings of a run down, once; refuses a run that was begun with others."""
 
+    _is_mended = False
+
     def output(self) -> luigi.LocalTarget:
         """The settings as they were given."""
         return target(self.folder.record)
@@ -30,7 +32,10 @@ class OpenRun(RunParameters, PromptmillTask):
         if not is_open(self.folder):
             return False
         require_same_settings(self.folder, self.settings)
-        mend(self.folder)
+        if not self._is_mended:
+            # Once: what was set aside at the start is made anew in the course of the run, and is right then.
+            mend(self.folder)
+            self._is_mended = True
         return True
 
     def run(self) -> None:
