@@ -110,9 +110,11 @@ class _Run:
         return done
 
     def _begin(self) -> None:
-        """Hand rows to vLLM, as many as it computes at a time."""
-        while self._queue and len(self._live) < self._rows:
+        """Hand rows to vLLM, as many as it computes at a time and no more prompts than the next forward pass takes."""
+        new = 0
+        while self._queue and len(self._live) < self._rows and new < self._loaded.prefill:
             row = self._queue.popleft()
+            new += len(row.prompt)
             if row.reserve > self._loaded.room:
                 self._done.append(row.complete("", "error", self._no_room(row)))
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,7 +16,7 @@ from promptmill.hardware import available_cores
 from promptmill.model import PinnedModel
 from promptmill.placing.decision import Decision
 from promptmill.placing.gpus import claim_gpus
-from promptmill.placing.memory import USABLE_SHARE
+from promptmill.placing.memory import PREFILL_TOKENS, USABLE_SHARE
 from promptmill.placing.torch_build import require_gpu_build, require_no_hidden_gpus
 from promptmill.vllm.installed import require_vllm
 from promptmill.vllm.plan import CPU_CACHE_BYTES, VllmPlan
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 _ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",  # it would tell its makers about the machine
-    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_LOGGING_LEVEL": "CRITICAL",  # errors are raised as well, and logged with all prompts under way
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
 }
 
@@ -39,6 +40,7 @@ class LoadedVllm:
         generation_config: of the model, in transformers' words.
         room: positions that the longest row may have: the model's, or what memory has room for.
         rows: most rows at a time.
+        prefill: tokens of new prompts that are computed in one forward pass.
     """
 
     engine: Any
@@ -46,6 +48,7 @@ class LoadedVllm:
     generation_config: Any
     room: int
     rows: int
+    prefill: int
     load_seconds: float
 
     @property
@@ -98,12 +101,14 @@ def load(plan: VllmPlan, threads: int) -> LoadedVllm:
             f"vLLM cannot load the model in {plan.folder}: {_first_lines(error)} "
             "Set VLLM_LOGGING_LEVEL=INFO to see what it did before, or choose --engine transformers."
         ) from error
+    scheduler = engine.vllm_config.scheduler_config
     loaded = LoadedVllm(
         engine,
         load_tokenizer(plan.folder),
         _generation_config(plan.folder),
         room=int(engine.model_config.max_model_len),
-        rows=int(engine.vllm_config.scheduler_config.max_num_seqs),
+        rows=int(scheduler.max_num_seqs),
+        prefill=scheduler.max_num_batched_tokens if plan.gpus else PREFILL_TOKENS,
         load_seconds=time.monotonic() - start,
     )
     logger.info(
@@ -115,9 +120,11 @@ def load(plan: VllmPlan, threads: int) -> LoadedVllm:
 
 
 def _engine(plan: VllmPlan) -> Any:
-    from vllm import EngineArgs, LLMEngine
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of libraries about each other
+        from vllm import EngineArgs, LLMEngine
 
-    return LLMEngine.from_engine_args(EngineArgs(**plan.arguments()))
+        return LLMEngine.from_engine_args(EngineArgs(**plan.arguments()))
 
 
 def _use_threads(threads: int) -> None:

@@ -53,8 +53,14 @@ class VllmPlan:
             known |= {"quantization": "bitsandbytes", "load_format": "bitsandbytes"}
         if self.gpus:
             return known | {"tensor_parallel_size": self.gpus, "gpu_memory_utilization": self.memory_share}
-        # Compiling takes minutes on a CPU and needs a C++ compiler there; without it the same model starts in seconds.
-        return known | {"kv_cache_memory_bytes": self.cache_bytes, "enforce_eager": True}
+        return known | {
+            "kv_cache_memory_bytes": self.cache_bytes,
+            # Compiling takes minutes and needs a C++ compiler; without it the same model starts in seconds.
+            "enforce_eager": True,
+            # vLLM 0.32 takes back a seeded row's random numbers after a part of its prompt, which a CPU's generator
+            # cannot do ("CPU Generator does not use offset").
+            "enable_chunked_prefill": False,
+        }
 
 
 def decide_for_vllm(
