@@ -6,6 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -94,7 +95,8 @@ class _Run:
                 yield from self._hand_over()
             yield from self._hand_over()
         finally:
-            self._engine.abort_request(list(self._live))
+            with suppress(Exception):  # after a failure of vLLM's it may not take that either
+                self._engine.abort_request(list(self._live))
 
     def _has_work(self, windows: Iterator[Window]) -> bool:
         """Keep rows in the queue while there are any; whether anything is left to do or to hand over."""
@@ -141,9 +143,8 @@ class _Run:
         """Compute a token of each live row, and take out the rows that this ended."""
         try:
             outputs = self._engine.step()
-        except Exception as error:  # vLLM says not whose row it was, and is of no more use after it
-            self._live.clear()
-            raise EngineError(f"vLLM failed, and takes no more work in this process: {error!r}") from error
+        except Exception as error:  # vLLM says not whose row it was
+            raise EngineError(f"vLLM failed while it generated: {error!r}") from error
         self._done.extend(self._failures.pass_worked())
         for output in outputs:
             if output.finished:

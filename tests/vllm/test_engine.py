@@ -11,7 +11,7 @@ import pytest
 
 from promptmill.engine.contract import Completion, Request
 from promptmill.engine.transformers import TransformersEngine
-from promptmill.errors import ConfigurationError
+from promptmill.errors import ConfigurationError, EngineError
 from promptmill.sampling import SamplingParameters, row_seed
 from promptmill.vllm.engine import VllmEngine
 from promptmill.vllm.loading import LoadedVllm, load
@@ -125,6 +125,34 @@ def test_many_long_prompts_with_seeds_are_taken_in(loaded: LoadedVllm) -> None:
     given = requests(["the same long beginning of all the prompts, and then " + text for text in prompts(60)])
     assert sum(len(str(one.prompt)) for one in given) > loaded.prefill
     assert {one.finish_reason for one in run(VllmEngine(loaded, SAMPLED), given)} <= {"stop", "length"}
+
+
+def test_a_row_that_vllm_gives_up_is_an_error_row(loaded: LoadedVllm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a reason of its own, which the row tells."""
+    step = loaded.engine.step
+
+    def spoilt() -> list[Any]:
+        outputs: list[Any] = step()
+        for output in outputs:
+            output.outputs[0].finish_reason = "repetition" if output.finished else None
+        return outputs
+
+    monkeypatch.setattr(loaded.engine, "step", spoilt)
+    completions = run(VllmEngine(loaded, greedy(MOST)), requests(["one", "two"]))
+    assert [one.error for one in completions] == ["vLLM gave this row up: repetition."] * 2
+
+
+def test_an_engine_that_fails_ends_the_run(loaded: LoadedVllm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are not given up for a fault that is vLLM's."""
+
+    def broken() -> list[Any]:
+        raise RuntimeError("device lost")
+
+    monkeypatch.setattr(loaded.engine, "step", broken)
+    with pytest.raises(EngineError, match="device lost"):
+        run(VllmEngine(loaded, greedy(MOST)), requests(["one", "two"]))
+    monkeypatch.undo()
+    assert not loaded.engine.has_unfinished_requests()
 
 
 def test_requests_are_taken_as_they_are_needed(loaded: LoadedVllm) -> None:
