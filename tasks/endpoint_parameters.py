@@ -69,9 +69,7 @@ class EndpointParameters:
         Raises:
             ConfigurationError: says which option it is.
         """
-        options = self._endpoint_options()
-        options.bases()
-        options.key()
+        self._endpoint_options().key()
 
     def _endpoint_options(self) -> EndpointOptions:
         priced = self.price_in is not None or self.price_out is not None
