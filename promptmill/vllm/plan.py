@@ -84,6 +84,11 @@ def decide_for_vllm(
     decision = decide(options, quantization)
     if quantization == "auto" and decision.quantization == "8bit":  # vLLM has no 8-bit weights of bitsandbytes' kind
         decision = decide(options, QUANTISED_BY_US)
+    if decision.quantization == QUANTISED_BY_US and not decision.gpus_per_copy:
+        raise EngineError(
+            "vLLM's 4-bit weights need a GPU, and here is none. Choose --quantization none, or --engine transformers, "
+            "which has them on a CPU too."
+        )
     heads = attention_heads(checkpoint)
     if decision.gpus_per_copy > 1 and heads % decision.gpus_per_copy:
         decision = _shared_evenly(decide, options, decision, heads, gpus)

@@ -120,6 +120,14 @@ def test_auto_takes_four_bits_where_eight_would_do(llama: Checkpoint) -> None:
     assert decide_for_vllm(decide, PlacementOptions(), "auto", llama, gpus=1).quantization == "4bit"
 
 
+def test_four_bits_on_a_cpu_are_refused(llama: Checkpoint) -> None:
+    """The plugin ends in an assertion there."""
+    with pytest.raises(EngineError, match="4-bit weights need a GPU"):
+        decide_for_vllm(
+            lambda *_: decision("cpu", gpus=0, quantization="4bit"), PlacementOptions(), "4bit", llama, gpus=0
+        )
+
+
 def test_a_gguf_file_is_refused(llama: Checkpoint) -> None:
     """Before anything is decided."""
     with pytest.raises(EngineError, match="GGUF file, which --engine vllm does not read"):
