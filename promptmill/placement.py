@@ -22,6 +22,9 @@ from promptmill.placing.workload import workload_of
 from promptmill.prompts import PreparedPrompts
 from promptmill.run import Identity, RunFolder, fix_identity, recorded_identity
 from promptmill.settings import RunSettings
+from promptmill.vllm.loading import load_into_vllm
+from promptmill.vllm.plan import decide_for_vllm
+from promptmill.vllm.proof import prove
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +97,7 @@ def place_model(
         # Another machine began this run: its dtype and quantization hold, as they change the bytes.
         decision = _decided(run, checkpoint, hardware, options)
     _say(decision)
-    loaded = load_decided(run.data, pinned, checkpoint, decision)
-    placement = Placement(decision, calibrate(loaded, decision), options)
+    placement = Placement(decision, _proven(run, pinned, checkpoint, decision), options)
     write_json(run.placement(hardware.label), {"fingerprint": identity.fingerprint, **placement.to_json()})
     return placement
 
@@ -162,6 +164,8 @@ def _decided(run: RunFolder, checkpoint: Checkpoint, hardware: Hardware, options
     """
     fixed = recorded_identity(run) if run.identity.exists() else None
 
+    dtype = (fixed and fixed.dtype) or run.settings.dtype
+
     def workload(tokenizer: Any) -> Workload:
         return workload_of(
             run.prompts_table,
@@ -170,14 +174,20 @@ def _decided(run: RunFolder, checkpoint: Checkpoint, hardware: Hardware, options
             system_prompt=run.settings.system_prompt,
         )
 
-    return decide_place(
-        checkpoint,
-        hardware,
-        options,
-        dtype=(fixed and fixed.dtype) or run.settings.dtype,
-        quantization=(fixed and fixed.quantization) or run.settings.quantization,
-        workload=workload,
-    )
+    def decide(options: PlacementOptions, quantization: str) -> Decision:
+        return decide_place(checkpoint, hardware, options, dtype=dtype, quantization=quantization, workload=workload)
+
+    quantization = (fixed and fixed.quantization) or run.settings.quantization
+    if run.settings.engine == "vllm":
+        return decide_for_vllm(decide, options, quantization, checkpoint, gpus=len(hardware.gpus))
+    return decide(options, quantization)
+
+
+def _proven(run: RunFolder, pinned: PinnedModel, checkpoint: Checkpoint, decision: Decision) -> Measured:
+    """Load the model into the run's engine, and generate a little."""
+    if run.settings.engine == "vllm":
+        return prove(load_into_vllm(pinned, decision), decision)
+    return calibrate(load_decided(run.data, pinned, checkpoint, decision), decision)
 
 
 def _say(decision: Decision) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 from promptmill.errors import ConfigurationError
 from promptmill.sampling import MAX_SEED, SamplingParameters
+from promptmill.vllm.sampling import require_sampling
 
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 QUANTIZATIONS = ("none", "8bit", "4bit", "auto")
-ENGINES = ("transformers", "endpoint")
+ENGINES = ("transformers", "vllm", "endpoint")
 ENDPOINT_APIS = ("chat", "completions")
 DEMO = "demo"
 MAX_SAMPLES = 1_000_000
@@ -116,6 +117,13 @@ class RunSettings:
             raise ConfigurationError(
                 f"--endpoint-api is {self.endpoint_api!r}, which is for --engine endpoint alone. Leave it out."
             )
+        if self.engine == "vllm":
+            require_sampling(self.sampling)
+            if self.quantization == "8bit":
+                raise ConfigurationError(
+                    "--quantization is '8bit', and vLLM quantises to 4 bits alone while it loads. Choose 4bit, or a "
+                    "checkpoint whose weights come in 8 bits, or --engine transformers."
+                )
 
 
 def canonical_hash(value: object) -> str:

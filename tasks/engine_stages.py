@@ -8,6 +8,7 @@ import luigi
 
 from promptmill.errors import ConfigurationError
 from promptmill.settings import RunSettings
+from promptmill.vllm.installed import require_vllm
 from tasks.download_model import DownloadModel
 from tasks.endpoint_parameters import EndpointParameters
 from tasks.hardware_parameters import PlacementParameters
@@ -19,7 +20,9 @@ _OF_LOADING = (
     *(name for name, value in vars(PlacementParameters).items() if isinstance(value, luigi.Parameter)),
     "batch_size",
     "allow_pickle",
+    "trust_remote_code",
 )
+_NOT_OF_VLLM = ("device_map", "offload", "trust_remote_code")
 _OF_ENDPOINT = tuple(name for name, value in vars(EndpointParameters).items() if isinstance(value, luigi.Parameter))
 
 
@@ -38,14 +41,19 @@ def check_options(task: Any) -> None:
 
     Raises:
         ConfigurationError: says which option it is.
+        EngineError: the engine is not installed.
     """
     endpoint = task.engine == "endpoint"
     for name in _OF_LOADING if endpoint else _OF_ENDPOINT:
         _require_default(task, name)
     if endpoint:
         task.check_endpoint()
-    else:
-        task.check_placement()
+        return
+    task.check_placement()
+    if task.engine == "vllm":
+        for name in _NOT_OF_VLLM:
+            _require_default(task, name)
+        require_vllm(task.quantization)
 
 
 def _require_default(task: Any, name: str) -> None:

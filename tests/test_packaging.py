@@ -40,7 +40,7 @@ def test_the_command_works_from_any_folder(tmp_path: Path) -> None:
 
 
 def test_constraints_pin_every_dependency() -> None:
-    """What setup.cfg asks for is pinned to the version that the tests ran on."""
+    """What setup.cfg asks for is pinned to the version that the tests ran on; vLLM chooses its own versions."""
     pinned = {
         line.split("==")[0].lower().replace("_", "-")
         for line in (ROOT / "constraints.txt").read_text().splitlines()
@@ -49,6 +49,7 @@ def test_constraints_pin_every_dependency() -> None:
     required = {
         requirement.split(";")[0].split(">")[0].split("<")[0].split("[")[0].strip().lower().replace("_", "-")
         for requirement in distribution("promptmill").requires or []
+        if 'extra == "vllm"' not in requirement
     }
     assert required <= pinned
 

@@ -70,7 +70,7 @@ class Speaker:
         self._stop = sampling.stop
         self._passes = passes_of(model)
         self._sampler = Sampler(sampling)
-        self._finish = Finish(self._tokenizer, end_tokens(model, self._tokenizer), sampling.stop)
+        self._finish = Finish(self._tokenizer, end_tokens(model.generation_config, self._tokenizer), sampling.stop)
         self._encoder = Encoder(self._tokenizer, context=self.context, max_new_tokens=sampling.max_new_tokens)
 
     def fitted(self, conversation: Conversation, prompt: str) -> Fitted:

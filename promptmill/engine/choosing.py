@@ -8,7 +8,7 @@ from promptmill.endpoint.options import EndpointOptions
 from promptmill.engine.contract import Engine
 from promptmill.errors import ConfigurationError
 from promptmill.hardware import available_cores, detect_hardware
-from promptmill.placement import load_placed, require_placement
+from promptmill.placement import load_placed, require_model, require_placement
 from promptmill.run import RunFolder
 
 
@@ -36,6 +36,8 @@ def choose_engine(run: RunFolder, options: EngineOptions) -> Engine:
     """
     if run.settings.engine == "endpoint":
         return _endpoint(run, options)
+    if run.settings.engine == "vllm":
+        return _vllm(run, options)
     return _transformers(run, options)
 
 
@@ -48,6 +50,15 @@ def _endpoint(run: RunFolder, options: EngineOptions) -> Engine:
             "--endpoint-url http://localhost:8000/v1."
         )
     return endpoint_engine(run, options.endpoint)
+
+
+def _vllm(run: RunFolder, options: EngineOptions) -> Engine:
+    from promptmill.vllm.engine import VllmEngine
+    from promptmill.vllm.loading import load_into_vllm
+
+    decision = require_placement(run, detect_hardware()).decision
+    loaded = load_into_vllm(require_model(run), decision, processes=options.processes)
+    return VllmEngine(loaded, run.settings.sampling, batch_size=options.batch_size)
 
 
 def _transformers(run: RunFolder, options: EngineOptions) -> Engine:

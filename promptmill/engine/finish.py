@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from promptmill.engine.contract import Completion
@@ -19,6 +20,20 @@ class Finish:
         self._ends = ends | {added[text] for text in stop if text in added}
         self._stop = tuple(text for text in stop if text not in added)
         self._longest = max(map(len, self._stop), default=0)
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The ids that end a completion."""
+        return self._ends
+
+    def whole(self, row: Row, tokens: Sequence[int]) -> Completion:
+        """The completion of a row whose tokens were generated elsewhere, until an end, a stop string or its limit."""
+        for token in tokens:
+            completion = self.take(row, token)
+            if completion is not None:
+                return completion
+        # Whoever generated them saw a stop string where this tokenizer's text has none.
+        return row.complete(self._cut(decode(self._tokenizer, row.generated))[0], "stop")
 
     def take(self, row: Row, token: int) -> Completion | None:
         """Add `token` to `row`; return its completion if that ends it."""

@@ -81,8 +81,8 @@ def vocabulary(model: Any) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The ids that end a completion: those of the generation configuration, and the tokenizer's EOS."""
-    configured = getattr(model.generation_config, "eos_token_id", None)
+def end_tokens(generation_config: Any, tokenizer: Any) -> frozenset[int]:
+    """The ids that end a completion: those of the model's generation configuration, and the tokenizer's EOS."""
+    configured = getattr(generation_config, "eos_token_id", None)
     ids = configured if isinstance(configured, (list, tuple)) else [configured]
     return frozenset(int(item) for item in [*ids, tokenizer.eos_token_id] if item is not None)

@@ -79,7 +79,9 @@ class TransformersEngine:
         from promptmill.engine.sampler import Sampler
 
         decoder, policy = self._prepare()
-        finish = Finish(self._tokenizer, end_tokens(self._model, self._tokenizer), self._sampling.stop)
+        finish = Finish(
+            self._tokenizer, end_tokens(self._model.generation_config, self._tokenizer), self._sampling.stop
+        )
         context = context_length(self._model.config)
         encoder = Encoder(
             self._tokenizer,

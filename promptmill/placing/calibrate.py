@@ -56,7 +56,7 @@ def calibrate(loaded: LoadedModel, decision: Decision) -> Measured:
     Raises:
         EngineError: not even one row fits beside the weights.
     """
-    after_loading = _in_use()
+    after_loading = memory_in_use()
     batch = _Batch(loaded.model, decision)
     rows = decision.batch_size
     while (speed := batch.tried(rows)) is None:
@@ -68,7 +68,7 @@ def calibrate(loaded: LoadedModel, decision: Decision) -> Measured:
             )
         logger.warning("Out of memory with %d rows; trying %d.", rows, rows // 2)
         rows //= 2
-    peak = _peak()
+    peak = memory_peak()
     peak["host"] = max(peak["host"], after_loading["host"])  # the kernel's high-water mark lags a little
     logger.info("A batch of %d rows peaks at %.2f GiB and makes %.0f tokens/s.", rows, max(peak.values()) / GIB, speed)
     return Measured(
@@ -153,7 +153,8 @@ class _Batch:
         return time.monotonic() - start
 
 
-def _in_use() -> dict[str, int]:
+def memory_in_use() -> dict[str, int]:
+    """Bytes in use on each device that this process uses; of host memory what it has resident."""
     import psutil
     import torch
 
@@ -165,7 +166,8 @@ def _in_use() -> dict[str, int]:
     return used
 
 
-def _peak() -> dict[str, int]:
+def memory_peak() -> dict[str, int]:
+    """The most of that since `memory_in_use` was asked."""
     import torch
 
     peak = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -39,16 +41,35 @@ def url(folder: Path) -> Iterator[str]:
         yield found
 
 
-@pytest.fixture(params=["transformers", "endpoint completions", "endpoint chat"])
+ENGINES = ["transformers", "endpoint completions", "endpoint chat", *(["vllm"] if find_spec("vllm") else [])]
+"""All there are; vLLM is in an environment of its own, where `make test-vllm` runs this file and more."""
+
+
+@pytest.fixture(params=ENGINES)
 def make(request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Makes an engine; a further one is a further branch here."""
     if request.param == "transformers":
         return lambda sampling: TransformersEngine(tiny_model("gpt2"), byte_tokenizer(), sampling)
+    if request.param == "vllm":
+        return vllm_engine(folder)
     monkeypatch.setattr(rows, "_FIRST_WAIT", 0.01)
     monkeypatch.setattr(servers, "_FIRST_REST", 0.01)
     options = EndpointOptions((request.getfixturevalue("url"),), concurrency=4)
     served = Served("chat" if "chat" in request.param else "completions", {}, "greedy", "server")
     return lambda sampling: EndpointEngine(str(folder), sampling, served, options)
+
+
+def vllm_engine(folder: Path) -> Make:
+    """Makes engines with the one vLLM of this process."""
+    from promptmill.vllm.engine import VllmEngine
+    from promptmill.vllm.loading import load
+    from promptmill.vllm.plan import VllmPlan
+
+    plan = VllmPlan(str(folder), "float32", "none", gpus=0, memory_share=None, cache_bytes=64 * 2**20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loaded = load(plan, 1)
+    return lambda sampling: VllmEngine(loaded, sampling)
 
 
 def asked(make: Make, texts: list[str]) -> list[Request]:

@@ -53,18 +53,22 @@ _SIZES: dict[str, Any] = {
     "pad_token_id": None,
     "initializer_range": 0.5,
 }
+_WIDE = {**_SIZES, "hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
+"""Heads of 32 values: vLLM has no smaller ones on a CPU."""
+
 CONFIGURATIONS: dict[str, Any] = {
     "gpt2": lambda: GPT2Config(
         vocab_size=VOCABULARY,
-        n_embd=32,
+        n_embd=64,
         n_layer=2,
-        n_head=4,
+        n_head=2,  # of 32 values each: vLLM has no smaller ones on a CPU
         n_positions=CONTEXT,
         bos_token_id=BOS,
         eos_token_id=EOS,
         initializer_range=0.5,
     ),
     "llama": lambda: LlamaConfig(**_SIZES),
+    "wide llama": lambda: LlamaConfig(**_WIDE),
     "qwen2": lambda: Qwen2Config(**_SIZES),
     "qwen3": lambda: Qwen3Config(**_SIZES, head_dim=8),
     "gemma2": lambda: Gemma2Config(**_SIZES, head_dim=8, sliding_window=WINDOW, query_pre_attn_scalar=8),

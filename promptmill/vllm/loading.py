@@ -1,0 +1,167 @@
+"""vLLM with the run's model in it, loaded once a process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from promptmill.engine.loading import load_tokenizer
+from promptmill.errors import EngineError
+from promptmill.hardware import available_cores
+from promptmill.model import PinnedModel
+from promptmill.placing.decision import Decision
+from promptmill.placing.gpus import claim_gpus
+from promptmill.placing.memory import PREFILL_TOKENS, USABLE_SHARE
+from promptmill.placing.torch_build import require_gpu_build, require_no_hidden_gpus
+from promptmill.vllm.installed import require_vllm
+from promptmill.vllm.plan import CPU_CACHE_BYTES, VllmPlan
+
+logger = logging.getLogger(__name__)
+
+_ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",  # it would tell its makers about the machine
+    "VLLM_LOGGING_LEVEL": "CRITICAL",  # errors are raised as well, and logged with all prompts under way
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+}
+
+
+@dataclass(frozen=True)
+class LoadedVllm:
+    """vLLM, ready to generate.
+
+    Attributes:
+        engine: a `vllm.LLMEngine` whose scheduler runs in this process.
+        tokenizer: the model's own, the same object that the transformers engine would use.
+        generation_config: of the model, in transformers' words.
+        room: positions that the longest row may have: the model's, or what memory has room for.
+        rows: most rows at a time.
+        prefill: tokens of new prompts that are computed in one forward pass.
+    """
+
+    engine: Any
+    tokenizer: Any
+    generation_config: Any
+    room: int
+    rows: int
+    prefill: int
+    load_seconds: float
+
+    @property
+    def config(self) -> Any:
+        """The model's configuration, in transformers' words."""
+        return self.engine.model_config.hf_config
+
+    @property
+    def vocabulary(self) -> int:
+        """How many ids the model's logits are over."""
+        return int(self.engine.model_config.get_vocab_size())
+
+
+def load_into_vllm(pinned: PinnedModel, decision: Decision, *, processes: int = 1) -> LoadedVllm:
+    """vLLM with the model as it was decided on, and the GPUs that a copy needs; waits while other processes have them.
+
+    To be called before this process touches CUDA.
+
+    Args:
+        processes: how many like this one share the machine's cores.
+
+    Raises:
+        EngineError: vLLM is missing, too little memory is free now, or it cannot load the model.
+    """
+    require_vllm(decision.quantization)
+    return load(_plan(pinned, decision), max(1, available_cores() // processes))
+
+
+@lru_cache(maxsize=1)
+def load(plan: VllmPlan, threads: int) -> LoadedVllm:
+    """Start vLLM; asked again with the same plan, the process gets the same one.
+
+    Args:
+        threads: of this process, on a CPU.
+
+    Raises:
+        EngineError: vLLM cannot load the model like this.
+    """
+    # The scheduler in this process: one of its own would outlive a SIGKILL of this one and keep the GPU.
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if not plan.gpus:
+        _use_threads(threads)
+    start = time.monotonic()
+    try:
+        engine = _engine(plan)
+    except Exception as error:  # vLLM raises what it likes, its own RuntimeErrors above all
+        raise EngineError(
+            f"vLLM cannot load the model in {plan.folder}: {_first_lines(error)} "
+            "Set VLLM_LOGGING_LEVEL=INFO to see what it did before, or choose --engine transformers."
+        ) from error
+    scheduler = engine.vllm_config.scheduler_config
+    loaded = LoadedVllm(
+        engine,
+        load_tokenizer(plan.folder),
+        _generation_config(plan.folder),
+        room=int(engine.model_config.max_model_len),
+        rows=int(scheduler.max_num_seqs),
+        prefill=scheduler.max_num_batched_tokens if plan.gpus else PREFILL_TOKENS,
+        load_seconds=time.monotonic() - start,
+    )
+    logger.info(
+        "Loaded %s into vLLM as %s in %.1f s: up to %d rows at a time.",
+        plan.folder, plan.dtype if plan.quantization == "none" else f"{plan.dtype} {plan.quantization}",
+        loaded.load_seconds, loaded.rows,
+    )  # fmt: skip
+    return loaded
+
+
+def _engine(plan: VllmPlan) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of libraries about each other
+        from vllm import EngineArgs, LLMEngine
+
+        return LLMEngine.from_engine_args(EngineArgs(**plan.arguments()))
+
+
+def _use_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)  # vLLM forbids it afterwards
+
+
+def _plan(pinned: PinnedModel, decision: Decision) -> VllmPlan:
+    share, cache = None, None
+    usable = min(decision.arithmetic.usable)
+    if decision.needs:
+        require_gpu_build()
+        gpus = claim_gpus(decision.needs).gpus
+        share = min(min(gpu.free_bytes * USABLE_SHARE, usable) / gpu.total_bytes for gpu in gpus)
+        share = round(share, 3)
+    else:
+        require_no_hidden_gpus()
+        cache = min(CPU_CACHE_BYTES, (usable - decision.arithmetic.weights) // 2)
+    return VllmPlan(
+        pinned.folder,
+        decision.dtype,
+        decision.quantization,
+        decision.gpus_per_copy,
+        memory_share=share,
+        cache_bytes=cache,
+    )
+
+
+def _generation_config(folder: str) -> Any:
+    from transformers import AutoConfig, GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(folder)
+    except OSError:  # many checkpoints have none, and their configuration names the end
+        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
+
+
+def _first_lines(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500] or type(error).__name__
