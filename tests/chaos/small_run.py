@@ -79,16 +79,16 @@ class SmallRun:
         """Run BuildDataset; the exit code that a process would end with (1 for any other failure), and the log."""
         # As a new process would: Luigi keeps every task, and a task its folder and settings.
         Register.clear_instance_cache()
-        task = BuildDataset(
-            model=str(self._model),
-            prompts=str(self._prompts),
-            data_dir=str(self.data),
-            name="small",
-            max_new_tokens=8,
-            seed=self._seed,
-            checkpoint_seconds=0.0,
-        )
         with _small_parts([] if committed is None else committed), _log() as self.said:
+            task = BuildDataset(
+                model=str(self._model),
+                prompts=str(self._prompts),
+                data_dir=str(self.data),
+                name="small",
+                max_new_tokens=8,
+                seed=self._seed,
+                checkpoint_seconds=0.0,
+            )
             try:
                 code = 0 if luigi.build([task], local_scheduler=True, no_lock=True, log_level="WARNING") else 1
             except Exit as error:
@@ -132,6 +132,9 @@ def _small_parts(committed: Rows) -> Iterator[None]:
         # A process of its own that takes seconds; it writes through the same file layer.
         patch("promptmill.assemble.attempt_report", lambda _: None),
         patch.object(ShardStore, "commit", watched),
+        # The log and the signals are those of the tests' own process.
+        patch("tasks.stage.prepare_process", lambda: None),
+        patch("tasks.process.prepare_process", lambda: None),
     ):
         yield
 
@@ -146,11 +149,13 @@ def _log() -> Iterator[list[str]]:
             lines.append(self.format(record))
 
     loggers = [logging.getLogger(name) for name in ("promptmill", "luigi-interface", "luigi")]
-    kept = [(logger, logger.handlers, logger.propagate) for logger in loggers]
+    kept = [(logger, logger.handlers, logger.propagate, logger.level) for logger in loggers]
     for logger in loggers:
         logger.handlers, logger.propagate = [Lines()], False
+        logger.setLevel(logging.WARNING)
     try:
         yield lines
     finally:
-        for logger, handlers, propagate in kept:
+        for logger, handlers, propagate, level in kept:
             logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)

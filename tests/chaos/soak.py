@@ -37,13 +37,19 @@ class Life:
     again: int
 
 
-def soak(folder: Path, options: list[object], seconds: float) -> tuple[list[Life], Seen]:
-    """Start, kill, start again, for so long; each life of the run, and the rows."""
+def soak(
+    folder: Path, options: list[object], seconds: float, between: tuple[float, float] = (20, 60)
+) -> tuple[list[Life], Seen]:
+    """Start, kill, start again, for so long; each life of the run, and the rows.
+
+    Args:
+        between: the shortest and the longest life in seconds.
+    """
     chance, seen, lives = random.Random(5), Seen(), []
     begun = time.monotonic()
     while time.monotonic() - begun < seconds:
         process = start_group(*options, cwd=folder)
-        memory, files = _watched(process, chance.uniform(20, 60))
+        memory, files = _watched(process, chance.uniform(*between))
         assert process.returncode is None, f"the run ended by itself, see {folder / 'said.log'}"
         told = rows_told(folder / "data", process.pid)
         os.killpg(process.pid, signal.SIGKILL)
