@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from promptmill.errors import StorageError
 from promptmill.files import atomic_write, read_json, remove_stale_temporaries, set_aside, storage_errors, write_json
 from promptmill.libraries import Versions, library_versions
 from promptmill.rows import SCHEMA, Row, to_table
@@ -136,12 +137,15 @@ class ShardStore:
         """Write the manifest once every row is committed.
 
         Raises:
-            ValueError: rows are missing, which is a mistake of the caller.
+            StorageError: rows that were committed are gone again: removed, or damaged and set aside.
         """
         chunks = dict(self._sound_chunks())
         table = _first_of_each_position(list(chunks.values()))
         if table.num_rows != self.rows:
-            raise ValueError(f"shard {self.shard} has {table.num_rows} of {self.rows} rows")
+            raise StorageError(
+                f"Shard {self.shard} has {table.num_rows} of its {self.rows} rows: files of {self._folder} were "
+                "removed or damaged while it was filled. Start the same command again; the missing rows are made again."
+            )
         libraries = _libraries_of(chunks.values())
         if self._manifest.exists() and self.manifest() is None:
             logger.warning(

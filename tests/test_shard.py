@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from promptmill import rows
+from promptmill.errors import StorageError
 from promptmill.rows import Row
 from promptmill.shard import ShardCounts, ShardStore
 
@@ -82,7 +83,7 @@ def test_a_shard_with_missing_rows_cannot_be_completed(tmp_path: Path) -> None:
     """Nobody can write a manifest that lies."""
     filled = store(tmp_path)
     filled.commit([row(0)])
-    with pytest.raises(ValueError, match="1 of 4"):
+    with pytest.raises(StorageError, match="1 of its 4 rows"):
         filled.complete()
 
 
