@@ -12,7 +12,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from promptmill.card import PICTURE, card_text
-from promptmill.files import atomic_write, read_json, sha256_of, write_json
+from promptmill.files import (
+    TEMPORARY_MARK,
+    atomic_write,
+    read_json,
+    remove_stale_temporaries,
+    sha256_of,
+    write_json,
+)
 from promptmill.model import published_model
 from promptmill.plan import PromptsManifest, recorded_manifest, shard_store
 from promptmill.prompts import prepared_table
@@ -143,8 +150,10 @@ def _write_shard(path: Path, table: pa.Table) -> DatasetFile:
 
 
 def _finish(run: RunFolder, manifest: PromptsManifest, files: dict[str, DatasetFile], counts: ShardCounts) -> None:
+    for folder in (run.dataset, run.dataset / "data"):
+        remove_stale_temporaries(folder)
     for stale in _unlisted(run.dataset, files):
-        stale.unlink()
+        stale.unlink(missing_ok=True)
     attempt_report(run)
     card = run.dataset / "README.md"
     with atomic_write(card) as temporary:
@@ -156,7 +165,9 @@ def _finish(run: RunFolder, manifest: PromptsManifest, files: dict[str, DatasetF
 
 
 def _unlisted(folder: Path, files: dict[str, DatasetFile]) -> Iterator[Path]:
-    return (path for path in (folder / "data").iterdir() if f"data/{path.name}" not in files)
+    # Young temporaries may be those of another process that lays out the same dataset.
+    there = (path for path in (folder / "data").iterdir() if TEMPORARY_MARK not in path.name)
+    return (path for path in there if f"data/{path.name}" not in files)
 
 
 def _size(path: Path) -> int:

@@ -1,0 +1,65 @@
+"""Several processes that are started on one run by mistake lose nothing, double nothing, and do not fall over."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.small_run import PROMPTS, SmallRun
+
+CALM = 0
+KILLED = -signal.SIGKILL
+
+
+@pytest.fixture
+def expected(tmp_path: Path, tiny_gpt2: Path) -> dict[str, bytes]:
+    """The dataset of a run that was left alone."""
+    calm = SmallRun(tmp_path / "calm", tiny_gpt2)
+    calm.live()
+    return calm.dataset()
+
+
+@pytest.mark.parametrize("processes", [2, 8])
+@pytest.mark.parametrize("apart", [0.0, 0.02], ids=["together", "staggered"])
+def test_many_on_one_run(
+    processes: int, apart: float, tmp_path: Path, tiny_gpt2: Path, expected: dict[str, bytes]
+) -> None:
+    """From the first file to the dataset, some of them killed on the way: again and again the same dataset."""
+    chance = random.Random(processes)
+    for attempt in range(6):
+        small = SmallRun(tmp_path / f"run-{attempt}", tiny_gpt2)
+        children = [_child(small, number * apart) for number in range(processes)]
+        victims = set(chance.sample(children, chance.randint(0, processes // 2)))
+        time.sleep(chance.uniform(0, 0.3))
+        for child in victims:
+            os.kill(child, signal.SIGKILL)
+        ends = {child: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children}
+        assert {ends[child] for child in children if child not in victims} <= {CALM}, _said(small)
+        assert {ends[child] for child in victims} <= {CALM, KILLED}, _said(small)
+        small.live()
+        assert small.dataset() == expected
+        assert len(set(small.rows())) == len(small.rows()) == PROMPTS
+        assert not list(small.run.path.rglob("*.corrupt*"))
+
+
+def _child(small: SmallRun, wait: float) -> int:
+    """A process of its own that runs the whole graph; forked, so that the libraries need not be imported again."""
+    child = os.fork()
+    if child:
+        return child
+    code = 70
+    try:
+        time.sleep(wait)
+        code, said = small.attempt()
+        (small.folder / f"said-{os.getpid()}").write_text("\n".join(said))
+    finally:
+        os._exit(code)
+
+
+def _said(small: SmallRun) -> str:
+    return "\n".join(path.read_text() for path in small.folder.glob("said-*"))
