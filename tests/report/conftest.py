@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, sync_playwright
 REQUIRE = "PROMPTMILL_REQUIRE_CHROMIUM"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The Chromium of the machine, without a window."""
+    """The Chromium of the machine, without a window; for a module, as it keeps an event loop running in this thread."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         text = "no chromium here: install it (on Debian: apt-get install chromium)"
