@@ -80,7 +80,7 @@ def test_where_nothing_fits_there_is_a_next_smaller_thing_to_do() -> None:
     assert "an A100-40GB" in said
     assert "a smaller model: up to about" in said
     assert "--offload cpu" in said
-    assert "an endpoint" in found.steps[-1]
+    assert "--engine endpoint" in found.steps[-1]
 
 
 def test_gpus_of_the_table_alone_are_not_recommended() -> None:
