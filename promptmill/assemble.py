@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from promptmill.card import PICTURE, card_text
 from promptmill.files import atomic_write, read_json, sha256_of, write_json
-from promptmill.model import public_name
+from promptmill.model import published_model
 from promptmill.plan import PromptsManifest, recorded_manifest, shard_store
 from promptmill.prompts import prepared_table
 from promptmill.report.attempt import attempt_report
@@ -117,7 +117,7 @@ def _joined_rows(run: RunFolder, manifest: PromptsManifest, shard: int, rows: pa
         "sample_index": _sample_index(rows["position"], samples),
         text: prompts[text],
         **{name: rows[name] for name in ("response", "finish_reason", "prompt_tokens", "completion_tokens", "seed")},
-        "model": _repeated(public_name(run.settings.model), rows.num_rows),
+        "model": _repeated(published_model(run.settings), rows.num_rows),
         "revision": _repeated(identity.revision, rows.num_rows),
         "error": rows["error"],
     }

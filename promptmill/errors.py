@@ -7,9 +7,10 @@
     ├── EngineError             70  the model cannot be loaded or cannot generate
     ├── StorageError            74  disk full, quota, read-only, no permission, damaged files
     ├── Interrupted             75  told to stop; the same command goes on from here
-    ├── AccessDenied            77  the Hub says no: token, gated model, repo of somebody else
+    ├── AccessDenied            77  the Hub or a server says no: token, gated model, repo of somebody else
     └── ConfigurationError      78  a setting that is wrong, or another than the run's
 
+The endpoint engine adds `ServerGone` and `CostReached` (75).
 Slurm adds `SlurmUnavailable` (69), `SlurmRefused` (78), `CrashLoop` and `Unfinished` (70).
 
 The numbers are those of sysexits(3), so that a batch script can tell them apart.
@@ -63,7 +64,7 @@ class Interrupted(PromptmillError):
 
 
 class AccessDenied(PromptmillError):
-    """The Hub answered, and says no."""
+    """The Hub, or the server of a model, answered and says no."""
 
     exit_code = 77
 

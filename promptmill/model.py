@@ -15,7 +15,7 @@ from promptmill.hub.cached import cached_model
 from promptmill.hub.download import Resolved, download_model, resolve
 from promptmill.hub.errors import prepare_command
 from promptmill.hub.pickled import without_pickles
-from promptmill.settings import DEMO
+from promptmill.settings import DEMO, RunSettings
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +82,13 @@ def checked_model(model: str) -> str:
 def public_name(model: str) -> str:
     """The model as others may read it: a folder by its name, without its path on this machine."""
     return Path(model).name if kind_of(model) == "local" else model
+
+
+def published_model(settings: RunSettings) -> str:
+    """The model as dataset and card name it: what a server calls its model is a path only if it looks like one."""
+    if settings.loads_model:
+        return public_name(settings.model)
+    return Path(settings.model).name if settings.model.startswith(_PATH_STARTS) else settings.model
 
 
 def pin_model(model: str, revision: str | None, data: Path, pin: Path, *, allow_pickle: bool = False) -> PinnedModel:

@@ -59,12 +59,9 @@ class EndpointParameters:
     @property
     def endpoint_arguments(self) -> tuple[str, ...]:
         """The options that were given, for the command line of another task."""
-        given = ((name, getattr(self, name), setting) for name, setting in vars(EndpointParameters).items())
-        return tuple(
-            f"--{name.replace('_', '-')}={setting.serialize(value)}"
-            for name, value, setting in given
-            if isinstance(setting, Setting) and value != setting._default
-        )
+        settings = {name: value for name, value in vars(EndpointParameters).items() if isinstance(value, Setting)}
+        given = {name: getattr(self, name) for name in settings if getattr(self, name) != settings[name]._default}
+        return tuple(f"--{name.replace('_', '-')}={settings[name].serialize(given[name])}" for name in given)
 
     def check_endpoint(self) -> None:
         """Refuse what makes no sense now, and not after the prompts were prepared.
@@ -72,9 +69,7 @@ class EndpointParameters:
         Raises:
             ConfigurationError: says which option it is.
         """
-        options = self._endpoint_options()
-        options.bases()
-        options.key()
+        self._endpoint_options().key()
 
     def _endpoint_options(self) -> EndpointOptions:
         priced = self.price_in is not None or self.price_out is not None

@@ -37,6 +37,13 @@ def test_settings_go_to_json_and_back() -> None:
     assert RunSettings.from_json(settings().to_json()) == settings()
 
 
+def test_a_setting_of_servers_leaves_other_runs_their_names() -> None:
+    """Runs that were begun before it was known have the same hash, and can be read."""
+    assert "endpoint_api" not in settings().to_json()
+    served = settings(engine="endpoint", endpoint_api="chat")
+    assert RunSettings.from_json(served.to_json()) == served
+
+
 def test_settings_of_a_later_version_are_refused() -> None:
     """A setting that is not known might change the bytes, so it is not ignored."""
     with pytest.raises(ConfigurationError, match="later_knob"):
@@ -62,6 +69,8 @@ def test_every_setting_changes_the_hash() -> None:
         settings(seed=1),
         settings(dtype="float32"),
         settings(quantization="8bit"),
+        settings(engine="endpoint"),
+        settings(engine="endpoint", endpoint_api="chat"),
     ]
     hashes = {canonical_hash(each.to_json()) for each in [settings(), *changed]}
     assert len(hashes) == len(changed) + 1
@@ -100,6 +109,11 @@ def test_hostile_names_are_refused(name: str) -> None:
         ({"samples_per_prompt": 0}, "--samples-per-prompt"),
         ({"seed": -1}, "--seed"),
         ({"model": ""}, "--model"),
+        ({"endpoint_api": "chat"}, "--endpoint-api"),
+        ({"engine": "endpoint", "endpoint_api": "speech"}, "--endpoint-api"),
+        ({"engine": "endpoint", "dtype": "float16"}, "--dtype"),
+        ({"engine": "endpoint", "quantization": "4bit"}, "--quantization"),
+        ({"engine": "endpoint", "revision": "main"}, "--revision"),
     ],
 )
 def test_wrong_settings_name_their_option(change: dict[str, Any], option: str) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from promptmill import rows
 from promptmill.rows import Row
 from promptmill.shard import ShardCounts, ShardStore
 
@@ -48,6 +52,30 @@ def test_a_shard_is_complete_only_with_its_manifest(tmp_path: Path) -> None:
     manifest = store(tmp_path).manifest()
     assert manifest is not None
     assert manifest.counts == ShardCounts(rows=4, prompt_tokens=8, completion_tokens=12, stop=4)
+
+
+def test_rows_whose_tokens_nobody_counted_are_in_no_sum(tmp_path: Path) -> None:
+    """They are told apart; a row with an error is none of them."""
+    filled = store(tmp_path)
+    uncounted = replace(row(1), prompt_tokens=None, completion_tokens=None)
+    failed = replace(row(2), finish_reason="error", prompt_tokens=None, completion_tokens=0, error="no")
+    filled.commit([row(0), uncounted, failed, row(3)])
+    assert filled.complete().counts == ShardCounts(
+        rows=4, prompt_tokens=4, completion_tokens=6, stop=3, error=1, uncounted=1
+    )
+
+
+def test_chunks_of_earlier_versions_are_read_with_those_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They had columns of tokens that hold no null; a run that was begun then goes on."""
+    earlier = [field.with_nullable(False) if field.name.endswith("_tokens") else field for field in rows.SCHEMA]
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "SCHEMA", pa.schema(earlier))
+        store(tmp_path).commit([row(0)])
+    assert not pq.read_schema(chunks(tmp_path)[0]).field("prompt_tokens").nullable
+    store(tmp_path).commit([replace(row(1), prompt_tokens=None)])
+    assert positions(store(tmp_path)) == [0, 1]
 
 
 def test_a_shard_with_missing_rows_cannot_be_completed(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
-from promptmill.model import kind_of, public_name
+from promptmill.model import kind_of, public_name, published_model
 from promptmill.prompts import default_prompts_path
 from promptmill.run import Identity
 from promptmill.settings import RunSettings
@@ -17,7 +17,7 @@ def command(settings: RunSettings, identity: Identity, prompts_source: str | Non
     sampling = settings.sampling
     kind = kind_of(settings.model) if settings.loads_model else "served"
     options: dict[str, object] = {
-        "model": f"./{public_name(settings.model)}" if kind == "local" else settings.model,
+        "model": f"./{public_name(settings.model)}" if kind == "local" else published_model(settings),
         "revision": identity.revision if kind == "hub" else None,
         "prompts": prompts_source,
         "prompt-column": settings.prompt_column,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from promptmill.card.command import stop_text
 from promptmill.demo import DEMO_ORIGIN
 from promptmill.endpoint.record import recorded_served
-from promptmill.model import kind_of, public_name, recorded_model
+from promptmill.model import kind_of, published_model, recorded_model
 from promptmill.plan import PromptsManifest
 from promptmill.run import Identity, RunFolder
 
@@ -23,7 +23,7 @@ def made_with(run: RunFolder, identity: Identity, manifest: PromptsManifest, sou
         "generator": "promptmill",
         "model": DEMO_ORIGIN
         if settings.loads_model and kind_of(settings.model) == "demo"
-        else public_name(settings.model),
+        else published_model(settings),
         "licence of the model": (pinned.license if pinned else None) or "not stated",
         "revision": identity.revision or "not known",
         "dtype": identity.dtype or "not known",

@@ -9,7 +9,7 @@ from promptmill.card.markdown import block, cell, code, facts, table
 from promptmill.card.metadata import CardOptions, header
 from promptmill.demo import DEMO_ORIGIN
 from promptmill.libraries import library_versions
-from promptmill.model import kind_of, public_name
+from promptmill.model import kind_of, published_model
 from promptmill.plan import PromptsManifest
 from promptmill.run import Identity, RunFolder, recorded_identity, recorded_prompts_source
 from promptmill.settings import RunSettings
@@ -123,4 +123,4 @@ def _share(part: int, whole: int) -> str:
 def _model(settings: RunSettings) -> str:
     if settings.loads_model and kind_of(settings.model) == "demo":
         return f"`demo` ({DEMO_ORIGIN}, 4-bit GGUF weights de-quantized)"
-    return code(public_name(settings.model))
+    return code(published_model(settings))

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from promptmill.endpoint import wire
+from promptmill.endpoint.connections import Lanes
 from promptmill.endpoint.faults import Broken, Busy, Cut, Refused, Slow, Unreachable
 from promptmill.endpoint.record import About, Api
 from promptmill.errors import AccessDenied, NotFound
@@ -15,10 +16,7 @@ from promptmill.errors import AccessDenied, NotFound
 if TYPE_CHECKING:
     import httpx2
 
-CONNECT_SECONDS = 5.0
 _LIST_SECONDS = 20.0
-# Servers close a connection that is idle for 5 s and more; ours are given up before.
-_IDLE_SECONDS = 4.0
 _REFUSED = (400, 413, 422)
 _DENIED = (401, 402, 403)
 _MISSING = (404, 405, 501)
@@ -36,21 +34,14 @@ class Client:
     """
 
     def __init__(self, model: str, key: str | None, timeout: float) -> None:
-        import httpx2
-
         self._model = model
         self._key = key
         self._timeout = timeout
-        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
-        self._http = httpx2.AsyncClient(
-            headers=headers,
-            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_IDLE_SECONDS),
-        )
+        self._lanes = Lanes(key)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        await self._lanes.close()
 
     async def complete(self, base: str, api: Api, body: bytes, *, most: int) -> wire.Answer:
         """Ask for one completion.
@@ -86,7 +77,8 @@ class Client:
         import httpx2
 
         try:
-            return await asyncio.wait_for(self._http.request(method, url, content=body), seconds)
+            async with self._lanes.lane() as http:
+                return await asyncio.wait_for(http.request(method, url, content=body), seconds)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
             raise Unreachable(f"no connection to {url} ({_words(error)})") from error
         except (asyncio.TimeoutError, httpx2.TimeoutException) as error:
@@ -102,7 +94,7 @@ class Client:
             return Busy(f"HTTP {status}: {says}", _seconds(response.headers.get("Retry-After")))
         if status in _DENIED:
             return AccessDenied(
-                f"The server at {base} says no (HTTP {status}): {says} Name the environment variable that holds "
+                f"The server at {base} says no (HTTP {status}): {says}. Name the environment variable that holds "
                 "your key with --endpoint-key-env, and look that the key is right."
             )
         return Broken(f"HTTP {status}: {says}")
@@ -117,7 +109,7 @@ class Client:
         )
 
     def _said(self, response: httpx2.Response) -> str:
-        says = wire.message_of(response.content)
+        says = wire.message_of(response.content).rstrip(".")
         # Some servers repeat a wrong key.
         return says.replace(self._key, "…") if self._key else says
 

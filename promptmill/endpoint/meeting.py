@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 from promptmill.endpoint.asking import Asking
 from promptmill.endpoint.client import Client
-from promptmill.endpoint.faults import Fault, Refused
+from promptmill.endpoint.faults import Fault, Refused, Unreachable
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.endpoint.patience import Trouble
 from promptmill.endpoint.record import About, Api, Counts, Served, note_served, require_counted
 from promptmill.endpoint.tokens import tokenizer_at_hand, uncounted
 from promptmill.endpoint.trials import require_heeded, seeds_of
-from promptmill.errors import ConfigurationError
+from promptmill.errors import ConfigurationError, PromptmillError
 from promptmill.prompts import PreparedPrompts
 from promptmill.run import Identity, RunFolder, fix_identity
 from promptmill.settings import RunSettings
@@ -101,13 +101,22 @@ async def _met(settings: RunSettings, api: Api, options: EndpointOptions) -> Ser
 async def _first_that_answers(asking: Asking, options: EndpointOptions) -> tuple[str, About]:
     trouble = Trouble(options.patience)
     while True:
-        for base in options.bases():
+        for base in _bases(options, trouble):
             try:
                 return base, await asking.about(base)
             except Fault as fault:
                 trouble.note(fault)
         trouble.require_patience([])
         await asyncio.sleep(_WAIT)
+
+
+def _bases(options: EndpointOptions, trouble: Trouble) -> tuple[str, ...]:
+    """Where the servers are; a file that a server's job is yet to write is waited for as the server is."""
+    try:
+        return options.bases()
+    except PromptmillError as error:
+        trouble.note(Unreachable(str(error)))
+        return ()
 
 
 async def _patient(ask: Callable[[], Awaitable[_T]], options: EndpointOptions) -> _T:

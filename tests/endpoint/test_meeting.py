@@ -179,6 +179,15 @@ def test_a_server_that_is_not_there_yet_is_waited_for(tmp_path: Path, server: Wo
         meet(tmp_path / "other", server, patience=0.1)
 
 
+def test_a_file_that_is_not_written_yet_is_waited_for(tmp_path: Path, server: WordServer) -> None:
+    """The server's job may still be in the queue."""
+    place = tmp_path / "url"
+    run = begun(tmp_path, PLAIN)
+    threading.Timer(0.5, lambda: place.write_text(server.url)).start()
+    options = EndpointOptions((f"@{place}",), patience=60.0)
+    assert meet_server(run, recorded_manifest(run).prompts, options).about == {"root": "words-1"}
+
+
 def test_a_price_needs_somebody_who_counts(tmp_path: Path, server: WordServer) -> None:
     """A cost that is always zero would be worse than none."""
     server.usage = False
