@@ -2,7 +2,6 @@
 
 Embeddings and the last layer's head are computed here, the layers between them by the swarm. Every request has a seed
 of its own. While layers are missing requests are answered with 503, so a client that waits and asks again goes on.
-One request at a time is under way.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import json
 import logging
 import select
 import socket
-import threading
 import traceback
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,6 +22,7 @@ import moved_names  # noqa: F401  before petals
 import swarm_folder
 import torch
 from petals import AutoDistributedModelForCausalLM
+from petals.client import inference_session
 from transformers import (
     AutoTokenizer,
     LogitsProcessorList,
@@ -34,6 +33,12 @@ from transformers import (
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 KNOWN = {"model", "prompt", "messages", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "n", "stream"}
+
+
+# Python may collect a session in the very thread whose answer `close` waits for: all requests would stop for ever.
+# Here every session is closed by a `with`.
+inference_session.InferenceSession.__del__ = lambda session: None
+inference_session._ServerInferenceSession.__del__ = lambda session: None
 
 
 class Wrong(Exception):
@@ -98,12 +103,10 @@ class Swarm:
 
     def __init__(self, model: Path, swarm: Path, dtype: torch.dtype, name: str, wait: float) -> None:
         self.name = name
-        # Of requests that overlap, sooner or later one stops for ever, and with it all that come later.
-        self._alone = threading.Lock()
         self._tokenizer = AutoTokenizer.from_pretrained(model)
         self._model = AutoDistributedModelForCausalLM.from_pretrained(
             model, initial_peers=_peers(swarm, wait), dht_prefix=swarm_folder.prefix(model), torch_dtype=dtype,
-            use_chunked_forward=False, max_retries=3, ban_timeout=3, update_period=15, show_route=False,
+            use_chunked_forward=False, max_retries=3, request_timeout=60, ban_timeout=3, update_period=15, show_route=False,
         )  # fmt: skip
 
     def encode(self, body: dict[str, Any], *, chat: bool) -> torch.Tensor:
@@ -127,7 +130,7 @@ class Swarm:
         text, reason = "", "length"
         warpers = None if asked.temperature == 0 else asked.warpers()
         generator = asked.generator()
-        with self._alone, torch.inference_mode(), self._model.inference_session(max_length=ids.shape[1] + asked.most):
+        with torch.inference_mode(), self._model.inference_session(max_length=ids.shape[1] + asked.most):
             step = ids
             while len(made) < asked.most and reason == "length":
                 if not still_asked():

@@ -51,8 +51,6 @@ def main() -> None:
         "--host_maddrs", f"/ip4/{options.host}/tcp/{options.port}", "--identity_path", str(identity),
         # What Petals would measure over the internet matters only where servers are chosen among many.
         "--throughput", "1",
-        # With more of these processes requests that overlap stop for ever within seconds; what stops ends in a minute.
-        "--num_handlers", "1", "--step_timeout", "60",
         *(["--initial_peers", *peers] if peers else ["--new_swarm"]),
         *others,
     ]  # fmt: skip

@@ -13,7 +13,7 @@ export HF_HUB_OFFLINE=1 PYTHONWARNINGS=ignore
 groups=()
 start() {  # in a process group of its own, as each has children
   local name=$1; shift
-  setsid "$@" >>"$swarm/$name.log" 2>&1 &
+  setsid "$@" >"$swarm/$name.log" 2>&1 &
   groups+=($!)
   echo $! >"$swarm/$name.pid"
 }
