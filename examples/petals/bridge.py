@@ -106,7 +106,8 @@ class Swarm:
         self._tokenizer = AutoTokenizer.from_pretrained(model)
         self._model = AutoDistributedModelForCausalLM.from_pretrained(
             model, initial_peers=_peers(swarm, wait), dht_prefix=swarm_folder.prefix(model), torch_dtype=dtype,
-            use_chunked_forward=False, max_retries=3, request_timeout=60, ban_timeout=3, update_period=15, show_route=False,
+            use_chunked_forward=False, show_route=False,
+            max_retries=3, request_timeout=60, ban_timeout=3, update_period=15,
         )  # fmt: skip
 
     def encode(self, body: dict[str, Any], *, chat: bool) -> torch.Tensor:
@@ -140,7 +141,7 @@ class Swarm:
                 made.append(int(step))
                 if made[-1] == self._tokenizer.eos_token_id:
                     reason = "stop"
-                text = self._tokenizer.decode(made, skip_special_tokens=True)
+                text = self._tokenizer.decode(made, skip_special_tokens=True, clean_up_tokenization_spaces=False)
                 if any(stop in text for stop in asked.stop):
                     text, reason = text[: min(text.find(stop) for stop in asked.stop if stop in text)], "stop"
         return text, reason, len(made)

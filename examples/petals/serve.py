@@ -1,7 +1,8 @@
 """One server of a private swarm: holds some of the model's layers.
 
 Its address is kept in the folder of the swarm, where the other servers and the bridge look for it; so it has the same
-one when it is started again. Options that it does not know go to `petals.cli.run_server`, as --device or --quant_type.
+one when it is started again. Options that it does not know go to `petals.cli.run_server`, as --device or
+--quant_type.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ def _options() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--blocks", required=True, help="layers to hold, as 0:16 (the last is not among them)")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--host", default="127.0.0.1", help="address of this machine that the others reach")
+    parser.add_argument("--dtype", default="float32", help="of weights and sums: float32, bfloat16 or float16")
     parser.add_argument("--first", action="store_true", help="start the swarm; for one server alone")
     return parser.parse_known_args()
 
@@ -51,6 +53,8 @@ def main() -> None:
         "--host_maddrs", f"/ip4/{options.host}/tcp/{options.port}", "--identity_path", str(identity),
         # What Petals would measure over the internet matters only where servers are chosen among many.
         "--throughput", "1",
+        # By itself Petals makes bfloat16 of a checkpoint in float32, and says so in its log alone.
+        "--torch_dtype", options.dtype,
         *(["--initial_peers", *peers] if peers else ["--new_swarm"]),
         *others,
     ]  # fmt: skip

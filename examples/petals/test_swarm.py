@@ -105,11 +105,11 @@ def test_a_swarm_that_loses_a_server_makes_the_same_dataset(model: Path, swarm: 
     prompts = [{"prompt": f"Number {number} of the things to say: "} for number in range(PROMPTS)]
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in prompts))
     url = f"http://127.0.0.1:{swarm.port}/v1"
-    asked = ["--engine", "endpoint", "--endpoint-url", url, "--model", "tiny-llama", "--name", "swarm", *OPTIONS]
-    hasty = ["--endpoint-concurrency", 4, "--checkpoint-seconds", 1, "--endpoint-patience", "10s"]
+    asked = ["--engine", "endpoint", "--endpoint-url", url, "--endpoint-api", "chat", "--model", "tiny-llama", *OPTIONS]
+    hasty = ["--endpoint-concurrency", 4, "--checkpoint-seconds", 1, "--endpoint-patience", "20s"]
     run = tmp_path / "data" / "runs" / "swarm"
 
-    interrupted = start(*asked, *hasty, cwd=tmp_path)
+    interrupted = start(*asked, *hasty, "--name", "swarm", cwd=tmp_path)
     wait_until(lambda: any(run.glob("shards/*/*.parquet")) or interrupted.poll() is not None, "a committed chunk")
     swarm.kill_second()
     said, _ = interrupted.communicate(timeout=300)
@@ -117,7 +117,8 @@ def test_a_swarm_that_loses_a_server_makes_the_same_dataset(model: Path, swarm: 
     assert not (run / "dataset").exists()
 
     swarm.start_second_again()
-    done = build_dataset(*asked, "--endpoint-concurrency", 4, "--endpoint-patience", "3m", cwd=tmp_path)
+    patient = ["--endpoint-concurrency", 4, "--endpoint-patience", "3m"]
+    done = build_dataset(*asked, *patient, "--name", "swarm", cwd=tmp_path)
     assert done.code == 0, done.said
     alone = build_dataset("--model", model, "--name", "alone", "--dtype", "float32", *OPTIONS, cwd=tmp_path)
     assert alone.code == 0, alone.said
