@@ -5,40 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.command import build_dataset, dataset_table, start
+from tests.examples.processes import free_ports, wait_until
 
 HERE = Path(__file__).parent
 VENV = Path(os.environ.get("PETALS_VENV", ".venv-petals")).absolute()
 PROMPTS = 40
 OPTIONS = ("--max-new-tokens", 48, "--temperature", 0, "--prompts", "prompts.jsonl")
 COLUMNS = ["prompt_id", "sample_index", "response", "finish_reason", "prompt_tokens", "completion_tokens", "error"]
-
-
-def wait_until(true: Callable[[], bool], what: str, seconds: float = 300) -> None:
-    """Wait for a condition, with a limit that is only for what never comes."""
-    limit = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < limit, f"waited in vain for {what}"
-        time.sleep(0.2)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Swarm:
