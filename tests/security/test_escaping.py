@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 
 from promptmill.assemble import lay_out
 from promptmill.card import CardOptions, card_text, interim_card
+from promptmill.files import read_json, write_json
 from promptmill.generate import PromptForm, fill_shard, missing_requests
 from promptmill.plan import recorded_manifest, shard_store, write_manifest
 from promptmill.prompts import PromptOptions, prepare_prompts, read_prepared
@@ -73,11 +74,11 @@ def hostile_run(folder: Path, column: str, text: str) -> RunFolder:
     missing = missing_requests(store, form.requests(read_prepared(run.prompts_table, 0, 1)))
     fill_shard(store, missing, StubEngine(), checkpoint_seconds=60, should_stop=lambda: False, on_row=lambda row: None)
     lay_out(run, manifest, [0])
-    record: dict[str, Any] = json.loads(run.record.read_text())
+    record: dict[str, Any] = read_json(run.record) or {}
     record["prompts_source"] = text
     record["settings"].update(system_prompt=text, template=text, prompt_column=text, model=f"m/{text}", revision=text)
     record["settings"]["sampling"]["stop"] = [text]
-    run.record.write_text(json.dumps(record))
+    write_json(run.record, record)
     return run
 
 
