@@ -53,6 +53,8 @@ def mend(run: RunFolder) -> None:
 
 def _mended(path: Path, read: Callable[[], T]) -> T | None:
     """What `read` makes of a record; None, and it is set aside, if it makes nothing of it."""
+    if not path.exists():
+        return None  # and before it is read: what another process makes meanwhile is not damaged
     try:
         if read_json(path) is not None:
             return read()
