@@ -76,9 +76,12 @@ class Client:
     async def _send(self, method: str, url: str, seconds: float, body: bytes | None) -> httpx2.Response:
         import httpx2
 
+        # The list is asked for when something went wrong. Servers that fail at it close the connection after their
+        # answer, and the next request on it would break too.
+        headers = {"Connection": "close"} if method == "GET" else None
         try:
             async with self._lanes.lane() as http:
-                return await asyncio.wait_for(http.request(method, url, content=body), seconds)
+                return await asyncio.wait_for(http.request(method, url, content=body, headers=headers), seconds)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
             raise Unreachable(f"no connection to {url} ({_words(error)})") from error
         except (asyncio.TimeoutError, httpx2.TimeoutException) as error:
