@@ -16,6 +16,7 @@ from promptmill.errors import EngineError
 from promptmill.plan import PromptsManifest, complete_shards
 from promptmill.rows import Row
 from promptmill.run import RunFolder
+from promptmill.slurm.shards import chunks_of
 
 JUDGED_AFTER = 100
 """Rows below which a share says nothing."""
@@ -106,8 +107,8 @@ def committed_tally(run: RunFolder, manifest: PromptsManifest) -> Tally:
     tally = Tally(
         sum(shard.counts.rows for shard in complete.values()), sum(shard.counts.error for shard in complete.values())
     )
-    folders = (run.shards / f"{shard:05d}" for shard in range(len(manifest.shards)) if shard not in complete)
-    chunks = (path for folder in folders for path in sorted(folder.glob("chunk-*.parquet")))
+    unfinished = (shard for shard in range(len(manifest.shards)) if shard not in complete)
+    chunks = (path for shard in unfinished for path in chunks_of(run, shard))
     for path in islice(chunks, _MOST_CHUNKS):
         for error in _errors_in(path):
             tally.add(error)

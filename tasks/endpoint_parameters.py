@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from promptmill.cost import Price
 from promptmill.endpoint.options import CONCURRENCY, PATIENCE_SECONDS, TIMEOUT_SECONDS, EndpointOptions
-from promptmill.hub.patience import seconds_of
-from tasks.parameters import Setting, integer, number, strings
-
-_DURATION = "a time such as 10m, 90s or 2h"
+from tasks.parameters import Setting, duration, integer, number, strings
 
 
 class EndpointParameters:
@@ -29,16 +26,12 @@ class EndpointParameters:
         significant=False,
         description=f"Most requests at a time to each server. Default: {CONCURRENCY}.",
     )
-    endpoint_timeout = Setting(
-        seconds_of,
-        kind=_DURATION,
+    endpoint_timeout = duration(
         default=TIMEOUT_SECONDS,
         significant=False,
         description="Most time for one request. Default: 10m.",
     )
-    endpoint_patience = Setting(
-        seconds_of,
-        kind=_DURATION,
+    endpoint_patience = duration(
         default=PATIENCE_SECONDS,
         significant=False,
         description="Stop with code 75 after so long without a good answer. Default: 10m.",

@@ -57,6 +57,19 @@ class Terminal:
                 raise AssertionError(f"nothing more was shown; there is:\n{self.shown}")
         self._looked = len(self.shown)
 
+    def wait_until_it_waits(self) -> None:
+        """Wait until the program sleeps, as it does when it reads keys.
+
+        Python's readline loses a Ctrl-C until the next key when it comes between the moment a key is shown and the
+        moment it waits for another: too short a time for a person, not for a test.
+        """
+        stat = Path("/proc", str(self._process.pid), "stat")
+        until = time.monotonic() + PATIENCE_SECONDS
+        while stat.read_text().rpartition(")")[2].split()[0] != "S":
+            if time.monotonic() > until:
+                raise AssertionError(f"the program is still busy; there is:\n{self.shown}")
+            time.sleep(0.01)
+
     def end(self) -> int:
         """Wait until the program ends; its exit code."""
         until = time.monotonic() + PATIENCE_SECONDS

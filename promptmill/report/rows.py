@@ -17,6 +17,7 @@ from promptmill.errors import PromptmillError
 from promptmill.plan import PromptsManifest
 from promptmill.prompts import prepared_table
 from promptmill.run import RunFolder
+from promptmill.slurm.shards import chunks_of
 
 COLUMNS = ("response", "finish_reason", "prompt_tokens", "completion_tokens", "error")
 _BATCH_ROWS = 4096
@@ -86,7 +87,7 @@ class RowSource:
         """Each chunk, and which of its rows no earlier chunk of its shard has."""
         for shard in range(len(self._manifest.shards)):
             seen: set[int] = set()
-            for file in sorted((self._run.shards / f"{shard:05d}").glob("chunk-*.parquet")):
+            for file in chunks_of(self._run, shard):
                 try:
                     positions = pq.read_table(file, columns=["position"])["position"].to_pylist()
                 except (pa.ArrowException, OSError):

@@ -77,6 +77,7 @@ def test_ctrl_c_leaves_the_program_running(tiny_chat: Path, tmp_path: Path) -> N
         terminal.wait_for("> ")
         terminal.type("half a line")
         terminal.wait_for("half a line")
+        terminal.wait_until_it_waits()
         terminal.type(CTRL_C)
         terminal.wait_for("Ctrl-D leaves.")
         terminal.wait_for("> ")
