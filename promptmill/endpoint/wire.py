@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ _ENDS: dict[str, FinishReason] = {
     "length": "length",
     "max_tokens": "length",
 }
-_OF_WEIGHTS = ("n_params", "size", "n_vocab", "n_embd", "n_ctx_train")
+_OF_WEIGHTS = ("n_params", "size", "n_vocab", "n_embd", "n_ctx_train", "ftype")
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,21 @@ def answer_of(content: bytes, *, most: int) -> Answer:
 
 def about(content: bytes, model: str) -> About:
     """What a server's list of models says of this one, as far as it is of the weights and not of the place."""
-    entry: dict[str, Any] = next((one for one in _entries(content) if one.get("id") == model), {})
+    entry = _entry(_entries(content), model)
     meta = _part(entry, "meta")
     found = {name: entry.get(name) for name in ("root", "parent", "owned_by")}
     found |= {name: meta.get(name) for name in _OF_WEIGHTS}
     return {name: _placeless(value) for name, value in found.items() if isinstance(value, str | int)}
+
+
+def _entry(entries: Sequence[dict[str, Any]], model: str) -> dict[str, Any]:
+    for entry in entries:
+        if entry.get("id") == model:
+            return entry
+    # llama.cpp answers to any name with the one model that it has loaded, and tells its sizes.
+    if len(entries) == 1 and any(name in _part(entries[0], "meta") for name in _OF_WEIGHTS):
+        return entries[0]
+    return {}
 
 
 def names(content: bytes) -> list[str]:

@@ -46,13 +46,14 @@ Found = tuple[list[Result], list[str], str]
 def main() -> None:
     """Run what was asked for, write the page, and end with 1 if anything is wrong."""
     options = _options()
-    record_of = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     wrong: list[str] = []
     for name in options.only:
         begun = time.monotonic()
         with tempfile.TemporaryDirectory(dir=options.work) as folder:
             results, mistakes, more = HARNESSES[name](Path(folder), options)
         wrong += [f"{name}: {mistake}" for mistake in mistakes]
+        # Read again each time: another harness may have been run beside this one.
+        record_of = json.loads(RECORD.read_text()) if RECORD.exists() else {}
         record_of[name] = {
             "results": [asdict(one) for one in results],
             "more": more,

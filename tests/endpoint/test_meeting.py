@@ -15,6 +15,7 @@ from promptmill.endpoint.faults import ServerGone
 from promptmill.endpoint.meeting import is_met, meet_server
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.endpoint.record import recorded_served, require_same_model
+from promptmill.endpoint.wire import about
 from promptmill.errors import AccessDenied, ConfigurationError, NotFound
 from promptmill.plan import recorded_manifest, write_manifest
 from promptmill.prompts import PromptOptions, prepare_prompts
@@ -208,6 +209,23 @@ def test_servers_that_tell_less_are_no_others() -> None:
     require_same_model("u", {}, {"root": "b"})
     with pytest.raises(ConfigurationError, match="root: a → b"):
         require_same_model("u", {"root": "a"}, {"root": "b"})
+
+
+LOADED = {"id": "/models/a.gguf", "owned_by": "llamacpp", "meta": {"n_params": 7, "ftype": "Q4_1", "n_ctx": 512}}
+
+
+@pytest.mark.parametrize(
+    ("models", "found"),
+    [
+        ([LOADED], {"owned_by": "llamacpp", "n_params": 7, "ftype": "Q4_1"}),
+        ([LOADED, {"id": "mine", "owned_by": "me"}], {"owned_by": "me"}),
+        ([LOADED, LOADED], {}),
+        ([{"id": "another", "owned_by": "them"}], {}),
+    ],
+)
+def test_a_server_of_one_model_may_take_any_name(models: list[dict[str, Any]], found: dict[str, Any]) -> None:
+    """What llama.cpp says of the model that it has loaded counts under every name; its context is of the place."""
+    assert about(json.dumps({"data": models}).encode(), "mine") == found
 
 
 @pytest.mark.parametrize(
