@@ -66,6 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=128, help="most tokens of a completion")
     parser.add_argument("--skip", type=int, default=4, help="the slowest ways run on every n-th prompt only")
     parser.add_argument("--only", nargs="*", default=[], help="parts of the names of the ways to run")
+    parser.add_argument("--rows", type=int, default=64, help="most rows at a time in vLLM")
     parser.add_argument("--vllm", metavar="PYTHON", help="of .venv-vllm, as `make test-vllm` makes it")
     return parser.parse_args()
 
@@ -74,17 +75,19 @@ def _ways(options: argparse.Namespace, asked: Sequence[Request], stack: ExitStac
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(options.model, padding_side="left")
     ways = Ways(model, tokenizer, options.tokens)
-    named = {
-        name: way
-        for name, way in ways.named().items()
-        if not options.only or any(part in name for part in options.only)
-    }
+    named = {name: way for name, way in ways.named().items() if _wanted(name, options)}
     if options.vllm:
-        sizes = ["--threads", str(options.threads), "--tokens", str(options.tokens)]
-        named["vLLM, 32"] = stack.enter_context(_vllm(options, ways, asked, sizes))
-        ours = ["-m", "benchmarks.vllm_engine", options.model, "--prompts", str(options.prompts), *sizes]
-        named["promptmill, vLLM, 32"] = stack.enter_context(_answering([options.vllm, *ours], options))
+        sizes = ["--threads", str(options.threads), "--tokens", str(options.tokens), "--rows", str(options.rows)]
+        if _wanted(alone := f"vLLM alone, {options.rows}", options):
+            named[alone] = stack.enter_context(_vllm(options, ways, asked, sizes))
+        if _wanted(ours := f"promptmill, vLLM, {options.rows}", options):
+            command = ["-m", "benchmarks.vllm_engine", options.model, "--prompts", str(options.prompts), *sizes]
+            named[ours] = stack.enter_context(_answering([options.vllm, *command], options))
     return named
+
+
+def _wanted(name: str, options: argparse.Namespace) -> bool:
+    return not options.only or any(part in name for part in options.only)
 
 
 @contextmanager

@@ -115,5 +115,7 @@ class TransformersEngine:
         positions = self._positions or choose_positions(position_bytes(forward))
         policy = Policy(choose_slots(forward.device, self._batch_size), positions)
         decoder = choose_decoder(forward, policy, self._way)
+        if not decoder.refills:
+            policy = Policy(choose_slots(forward.device, self._batch_size, refills=False), positions)
         logger.info("Generating with %s: up to %d rows, %d positions.", decoder.name, policy.slots, policy.positions)
         return decoder, policy

@@ -20,7 +20,7 @@ from promptmill.placing.options import PlacementOptions
 from promptmill.placing.split import Split, Splitting
 
 GPU_ROWS = 256
-CPU_ROWS = 32
+CPU_ROWS = 64
 """More rows than these don't make a device faster, whatever its memory (`promptmill.engine.policy`)."""
 HOST_SHARE = 0.9
 

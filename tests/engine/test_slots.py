@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from promptmill.engine.model import Forward
-from promptmill.engine.policy import PREFILL_TOKENS, Policy, prefill_groups
+from promptmill.engine.policy import CPU_BATCH, CPU_SLOTS, PREFILL_TOKENS, Policy, prefill_groups
 from promptmill.engine.rows import Row
 from promptmill.engine.slot_cache import SlotLayer
 from promptmill.engine.transformers import TransformersEngine
-from promptmill.engine.ways import choose_decoder, why_no_slots
+from promptmill.engine.ways import Way, choose_decoder, why_no_slots
 from promptmill.sampling import SamplingParameters
 from tests.engine.intercept import watch
 from tests.engine.tiny import CONFIGURATIONS, RECURRENT, greedy, prompts, requests, run, tiny_model
@@ -61,6 +61,18 @@ def test_slots_are_refilled_at_once(model: Any, tokenizer: Any) -> None:
     decoding = [ids for ids in passes.ids if ids.shape[1] == 1]
     assert passes.most_rows == 4
     assert len(decoding) < tokens / 4 + 45
+
+
+@pytest.mark.parametrize(
+    ("way", "asked", "rows"), [("slots", None, CPU_SLOTS), ("batches", None, CPU_BATCH), ("batches", 50, 50)]
+)
+def test_static_batches_are_smaller(
+    way: Way, asked: int | None, rows: int, model: Any, tokenizer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a CPU; unless a size was asked for."""
+    caplog.set_level(logging.INFO, "promptmill")
+    run(TransformersEngine(model, tokenizer, greedy(1), batch_size=asked, way=way), requests(prompts(1)))
+    assert f"{way}: up to {rows} rows" in caplog.text
 
 
 def test_samples_of_one_prompt_share_its_prefill(model: Any, tokenizer: Any) -> None:

@@ -20,6 +20,7 @@ from promptmill.errors import ConfigurationError, EngineError
 from promptmill.hardware import Hardware
 from promptmill.model import pin_model
 from promptmill.placement import Placement, load_placed, place_model, recorded_placement
+from promptmill.placing.case import CPU_ROWS
 from promptmill.placing.checkpoint import Checkpoint, inspect_checkpoint
 from promptmill.placing.memory import GIB, MIB, Workload
 from promptmill.placing.options import PlacementOptions
@@ -97,7 +98,7 @@ def test_the_record_holds_the_arithmetic_and_what_was_measured(tiny_gpt2: Path, 
     assert measured["load_seconds"] > 0
     assert measured["peak_bytes"]["host"] >= measured["loaded_bytes"]["host"] > 0
     assert measured["tokens_per_second"] > 0
-    assert (placement.batch_size, placement.cache_positions) == (32, None)
+    assert (placement.batch_size, placement.cache_positions) == (CPU_ROWS, None)
 
 
 def test_the_identity_is_fixed_with_what_auto_came_to(slow_gpt2: Path, make_run: MakeRun) -> None:
