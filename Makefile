@@ -45,7 +45,7 @@ test-petals: $(VENV)/installed-dev .venv-petals/installed ## a dataset from a pr
 test-language-pipes: $(VENV)/installed-dev .venv-language-pipes/installed ## a dataset from a language-pipes network
 	$(BIN)/python -m pytest examples/language-pipes
 
-bench: $(VENV)/installed-dev ## run the benchmarks (minutes to an hour)
+bench: $(VENV)/installed-dev ## run the benchmarks that need no GPU (about two hours)
 	$(BIN)/python -m benchmarks
 
 clean: ## remove the environments and caches; never the data folder
