@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -33,18 +35,46 @@ def test_many_on_one_run(
     chance = random.Random(processes)
     for attempt in range(6):
         small = SmallRun(tmp_path / f"run-{attempt}", tiny_gpt2)
-        children = [_child(small, number * apart) for number in range(processes)]
-        victims = set(chance.sample(children, chance.randint(0, processes // 2)))
-        time.sleep(chance.uniform(0, 0.3))
-        for child in victims:
-            os.kill(child, signal.SIGKILL)
-        ends = {child: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children}
-        assert {ends[child] for child in children if child not in victims} <= {CALM}, _said(small)
-        assert {ends[child] for child in victims} <= {CALM, KILLED}, _said(small)
-        small.live()
-        assert small.dataset() == expected
-        assert len(set(small.rows())) == len(small.rows()) == PROMPTS
-        assert not list(small.run.path.rglob("*.corrupt*"))
+        _live_together([small] * processes, apart, chance)
+        _require_whole(small, expected)
+
+
+def test_two_mounts_of_one_file_system(tmp_path: Path, tiny_gpt2: Path, expected: dict[str, bytes]) -> None:
+    """Processes that see the run's folder at different places, as nodes may, agree on it all the same."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    mounted = subprocess.run(["mount", "--bind", str(here), str(there)], capture_output=True, check=False)
+    if mounted.returncode:
+        assert not os.environ.get("PROMPTMILL_REQUIRE_MOUNT"), mounted.stderr
+        pytest.skip("this user may not mount a file system")
+    try:
+        chance = random.Random(2)
+        for attempt in range(6):
+            places = [SmallRun(folder / f"run-{attempt}", tiny_gpt2) for folder in (here, there)]
+            _live_together([places[number % 2] for number in range(4)], 0.0, chance)
+            _require_whole(places[attempt % 2], expected)
+    finally:
+        subprocess.run(["umount", str(there)], check=True)
+
+
+def _live_together(places: Sequence[SmallRun], apart: float, chance: random.Random) -> None:
+    """A process at each place, begun one after the other, and some of them killed."""
+    children = [_child(small, number * apart) for number, small in enumerate(places)]
+    victims = set(chance.sample(children, chance.randint(0, len(children) // 2)))
+    time.sleep(chance.uniform(0, 0.3))
+    for child in victims:
+        os.kill(child, signal.SIGKILL)
+    ends = {child: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children}
+    assert {ends[child] for child in children if child not in victims} <= {CALM}, _said(places[0])
+    assert {ends[child] for child in victims} <= {CALM, KILLED}, _said(places[0])
+
+
+def _require_whole(small: SmallRun, expected: dict[str, bytes]) -> None:
+    small.live()
+    assert small.dataset() == expected
+    assert len(set(small.rows())) == len(small.rows()) == PROMPTS
+    assert not list(small.run.path.rglob("*.corrupt*"))
 
 
 def _child(small: SmallRun, wait: float) -> int:

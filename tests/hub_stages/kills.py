@@ -75,10 +75,11 @@ def run_round(hub: HubServer, work: Path, name: str, tally: Tally, *, kills: int
     # Besides data, a commit carries marker and card, and a xorb its headers.
     if excess > kills * (COMMIT_BYTES + FILE_BYTES) + 20_000:
         tally.too_much_sent.append(name)
-    _look(hub, repo, folder, tally)
+    look(hub, repo, folder, tally)
 
 
-def _look(hub: HubServer, repo: str, folder: Path, tally: Tally) -> None:
+def look(hub: HubServer, repo: str, folder: Path, tally: Tally) -> None:
+    """Note what is wrong with a repository that is to hold this folder's dataset."""
     data = data_of(folder)
     if data_on(hub, repo) != data:
         tally.wrong_files.append(repo)
