@@ -27,6 +27,8 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "engine": (MODEL,),
     "engine_limits": (MODEL,),
     "engine_equality": (MODEL,),
+    "sampling": (MODEL,),
+    "quantized": ("--data", str(DATA)),
 }
 """Arguments by name; MODEL stands for the demo model's folder."""
 

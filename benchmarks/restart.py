@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def main() -> None:
                 if state == "cold":
                     _drop_from_cache(Path(sysconfig.get_path("purelib")))
                 found.append([*parts, _seconds_of(IMPORTS)])
+                shutil.rmtree(data / "runs" / name)
     sys.stdout.write("| seconds | warm | cold |\n|---|---|---|\n")
     for place, part in enumerate(PARTS):
         medians = [statistics.median(row[place] for row in found) for found in times.values()]
