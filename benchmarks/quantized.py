@@ -30,6 +30,7 @@ from promptmill.placement import load_placed, place_model, recorded_placement
 from promptmill.prompts import PromptOptions, default_prompts_path, prepare_prompts
 from promptmill.run import RunFolder, open_run
 from promptmill.sampling import SamplingParameters
+from tests.chaos.memory import peak_bytes
 from tests.fakes import begun_run
 
 QUANTIZATIONS = ("none", "8bit", "4bit")
@@ -70,7 +71,7 @@ def _of_run(run: RunFolder, data: Path, options: argparse.Namespace) -> dict[str
     loaded = load_placed(run, detect_hardware())
     engine = TransformersEngine(loaded.model, loaded.tokenizer, run.settings.sampling)
     speeds = [_speed(engine, options.rows) for _ in range(options.rounds)]
-    return {"weights": placement.measured.memory_bytes, "peak": _peak(), "speed": statistics.median(speeds)}
+    return {"weights": placement.measured.memory_bytes, "peak": peak_bytes(), "speed": statistics.median(speeds)}
 
 
 def _place(run: RunFolder, data: Path, quantization: str, sampling: SamplingParameters) -> None:
@@ -87,12 +88,6 @@ def _speed(engine: TransformersEngine, rows: int) -> float:
     start = time.perf_counter()
     done = engine.generate(benchmark_requests(rows), lambda: False)
     return sum(completion.completion_tokens or 0 for completion in done) / (time.perf_counter() - start)
-
-
-def _peak() -> int:
-    """Bytes that this process had resident at most; `getrusage` would count the one that started it as well."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
 
 
 def _options() -> argparse.Namespace:

@@ -69,3 +69,8 @@ def committed(run: Path) -> Iterator[tuple[int, int, str]]:
         table = pq.read_table(path, columns=["position", "response"])
         for row in table.to_pylist():
             yield int(path.parent.name), row["position"], row["response"]
+
+
+def rows_of(folder: Path) -> dict[tuple[int, int], str]:
+    """The response of every row that is committed in the data folder of `folder`, by shard and position."""
+    return {(shard, at): text for run in folder.glob("data/runs/*") for shard, at, text in committed(run)}

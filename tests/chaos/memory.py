@@ -101,10 +101,10 @@ def _assemble(folder: Path) -> None:
         raise RuntimeError("a shard is damaged, or there is no report")
 
 
-def _peak() -> int:
-    """The most that this process had resident, in MB; `getrusage` would count the one that started it as well."""
+def peak_bytes() -> int:
+    """The most that this process had resident; `getrusage` would count the one that started it as well."""
     status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 // 1_000_000 for line in status if line.startswith("VmHWM:"))
+    return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
 
 
 def _run(folder: Path):  # type: ignore[no-untyped-def]
@@ -121,4 +121,4 @@ if __name__ == "__main__":
         most = int(sys.argv[3]) * 1_000_000
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
         {"prepare": _prepare, "fill": _fill, "assemble": _assemble}[sys.argv[1]](Path(sys.argv[2]))
-        sys.stdout.write(str(_peak()))
+        sys.stdout.write(str(peak_bytes() // 1_000_000))

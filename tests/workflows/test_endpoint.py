@@ -15,7 +15,7 @@ import pytest
 
 from promptmill.run import RunFolder
 from promptmill.status import read_status
-from tests.command import build_dataset, committed, dataset_table, only_run, parquet_files, start
+from tests.command import build_dataset, dataset_table, only_run, parquet_files, rows_of, start
 from tests.endpoint.server import MODEL, WordServer
 
 ROWS = 300
@@ -54,11 +54,6 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
 def wait_for_more(folder: Path, seen: dict[tuple[int, int], str], process: subprocess.Popen[str]) -> None:
     """Until more rows than these are committed."""
     wait_until(lambda: len(rows_of(folder)) > len(seen), process)
-
-
-def rows_of(folder: Path) -> dict[tuple[int, int], str]:
-    """Every row that is committed."""
-    return {(shard, at): text for run in folder.glob("data/runs/*") for shard, at, text in committed(run)}
 
 
 def test_kills_lose_and_double_nothing(tmp_path: Path, prompts: Path, server: WordServer) -> None:

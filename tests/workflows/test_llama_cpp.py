@@ -12,7 +12,7 @@ import pytest
 
 from promptmill.demo import demo_gguf
 from promptmill.run import RunFolder, recorded_identity
-from tests.command import build_dataset, committed, dataset_table, only_run, start
+from tests.command import build_dataset, dataset_table, only_run, rows_of, start
 from tests.llama_cpp import llama_cpp
 
 pytestmark = pytest.mark.demo
@@ -47,20 +47,20 @@ def test_a_run_is_killed_and_goes_on(tmp_path: Path, prompts: Path, url: str) ->
     given = options(url, prompts, *sampled)
     process = start(*given, cwd=tmp_path)
     limit = time.monotonic() + 120
-    while len(rows(tmp_path)) < 5:
+    while len(rows_of(tmp_path)) < 5:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < limit
         time.sleep(0.02)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    kept = rows(tmp_path)
+    kept = rows_of(tmp_path)
     assert len(kept) < ROWS, "the run was complete: make it longer"
 
     finished = build_dataset(*given, cwd=tmp_path)
     assert finished.code == 0, finished.said
     assert f"Going on: {len(kept)} of {ROWS} rows were already done." in finished.said
-    assert {key: rows(tmp_path)[key] for key in kept} == kept
+    assert {key: rows_of(tmp_path)[key] for key in kept} == kept
     run = only_run(tmp_path / "data")
     table = dataset_table(run).to_pydict()
     assert table["prompt"] == [json.loads(line)["prompt"] for line in prompts.read_text().splitlines()]
@@ -93,8 +93,3 @@ def test_a_prompt_longer_than_the_context_is_an_error_row(tmp_path: Path, prompt
     assert table["finish_reason"][0] == "error"
     assert "context" in table["error"][0]
     assert table["error"][1:] == [None] * 3
-
-
-def rows(folder: Path) -> dict[tuple[int, int], str]:
-    """Every row that is committed."""
-    return {(shard, at): text for run in folder.glob("data/runs/*") for shard, at, text in committed(run)}
