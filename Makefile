@@ -73,7 +73,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 $(VLLM)/installed: setup.cfg constraints.txt tests/vllm/requirements.txt
 	@echo "Installing vLLM into $(VLLM) (three minutes the first time, 4 GB)"
 	$(PYTHON) -m venv $(VLLM)
-	sed -E '/^(fastapi|numpy|transformers)==/d' constraints.txt > $(VLLM)/constraints.txt
+	sed -E '/^(fastapi|llvmlite|numba|numpy|transformers)==/d' constraints.txt > $(VLLM)/constraints.txt
 	$(VLLM_PIP) install --quiet -c $(VLLM)/constraints.txt -r tests/vllm/requirements.txt -e .
 	$(VLLM_PIP) uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@

@@ -33,6 +33,7 @@ def main() -> None:
     answers.write("ready\n")
     answers.flush()
     for _ in sys.stdin:
+        model.reset_prefix_cache()  # it has the prompts of the round before, which a dataset asks only once
         before = time.process_time()
         outputs = model.generate(prompts, sampling, use_tqdm=False)
         tokens = sum(len(output.outputs[0].token_ids) for output in outputs)

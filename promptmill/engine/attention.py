@@ -1,86 +1,42 @@
-"""On a CPU, attention over rows of unlike length: a few at a time, so that short rows skip what only long ones have.
-
-All rows of a batch end at the same column (`slot_cache.py`), and a mask hides what lies left of the shorter
-ones. The kernel computes what is hidden too. Measured with 32 rows among which a few are long: more than half.
-"""
+"""Which attention rows get that go on by one token each, on a CPU."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
-import torch
 from torch import Tensor
 
-CALL = 64
-"""What one more call costs, in positions of one row; measured, as the positions are."""
-_STEP = 16
+from promptmill.engine.compiled import attend, load_kernel, suits
+from promptmill.engine.trimmed import Attention, trimmed
+
 _NAME = "sdpa"
 
 
 @contextmanager
-def trimmed_attention(lengths: Sequence[int]) -> Iterator[None]:
-    """Let models that use PyTorch's attention look only at what rows of these lengths have, in passes of one token.
+def cpu_attention(lengths: Sequence[int]) -> Iterator[None]:
+    """Let models that use PyTorch's attention compute passes of one token by compiled code, or a few rows at a time.
 
     Args:
         lengths: of each row of the batch, the token of this pass included; their last columns are the batch's last.
     """
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    parts = _parts(tuple(-(-length // _STEP) for length in lengths))
-    if len(parts) < 2:
-        yield
-        return
-    whole, longest = ALL_ATTENTION_FUNCTIONS[_NAME], max(lengths)
+    kernel, whole = load_kernel(), ALL_ATTENTION_FUNCTIONS[_NAME]
+    apart: Attention | None = None
 
     def attention(
         module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
     ) -> tuple[Tensor, None]:
-        if (
-            attention_mask is None
-            or not _is_batch(query, key, len(lengths), longest)
-            or options.get("position_bias") is not None
-        ):
-            result: tuple[Tensor, None] = whole(module, query, key, value, attention_mask, **options)
-            return result
-        outputs = []
-        for start, stop in parts:
-            rows, columns = slice(start, stop), slice(longest - max(lengths[start:stop]), longest)
-            part = query[rows], key[rows, :, columns], value[rows, :, columns], attention_mask[rows, ..., columns]
-            outputs.append(whole(module, *part, **options)[0])
-        return torch.cat(outputs), None
+        nonlocal apart
+        if kernel is not None and suits(query, key, value, attention_mask, options):
+            return attend(kernel, query, key, value, attention_mask, options.get("scaling")), None
+        apart = apart or trimmed(whole, lengths)
+        return apart(module, query, key, value, attention_mask, **options)
 
     ALL_ATTENTION_FUNCTIONS[_NAME] = attention
     try:
         yield
     finally:
         ALL_ATTENTION_FUNCTIONS[_NAME] = whole
-
-
-def _is_batch(query: Tensor, key: Tensor, rows: int, columns: int) -> bool:
-    """Whether it is one token of each row, over all columns: not a layer with a shorter memory of its own."""
-    return query.shape[0] == rows and query.shape[2] == 1 and key.shape[0] == rows and key.shape[2] == columns
-
-
-@lru_cache(maxsize=64)
-def _parts(steps: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """The batch cut into runs of rows, so that padding and calls together cost least.
-
-    Args:
-        steps: the rows' lengths in units of 16 positions, so that the same answer serves for some passes.
-    """
-    best: list[tuple[int, int]] = [(0, 0)]  # of the first so many rows: the cost, and where their last part starts
-    for stop in range(1, len(steps) + 1):
-        longest, choices = 0, []
-        for start in range(stop - 1, -1, -1):
-            longest = max(longest, steps[start])
-            choices.append((best[start][0] + (stop - start) * longest * _STEP + CALL, start))
-        best.append(min(choices))
-    parts, stop = [], len(steps)
-    while stop:
-        start = best[stop][1]
-        parts.append((start, stop))
-        stop = start
-    return tuple(reversed(parts))

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from promptmill.engine.read_ahead import read_ahead
 from promptmill.errors import EngineError
 from promptmill.placing.gpus import prepare_allocator
 from promptmill.placing.memory import GIB
@@ -87,6 +88,7 @@ def load_model(plan: LoadPlan) -> LoadedModel:
     if plan.gpus:
         prepare_allocator()
         require_gpus(len(plan.gpus))
+    read_ahead(Path(plan.stored if plan.stored and is_stored(Path(plan.stored)) else plan.folder))
     with _engine_errors(plan.folder), running_code(plan.folder, plan.remote_code):
         tokenizer = _tokenizer(plan.folder, plan.gguf, plan.remote_code)
         model, from_store = _model(plan)

@@ -53,10 +53,10 @@ class Forward:
         device: torch.device = self.model.get_input_embeddings().weight.device
         return device if device.type != "meta" else self.model.device
 
-    def __call__(self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any) -> Any:
-        """One forward pass over ids [rows, n]; only the last position's logits are computed."""
+    def __call__(self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any, places: int = 1) -> Any:
+        """One forward pass over ids [rows, n]; models that can be told compute logits of the last `places` only."""
         caches = self.cache_name is not None
-        known = {"attention_mask": mask, "position_ids": positions, "logits_to_keep": 1, "use_cache": caches}
+        known = {"attention_mask": mask, "position_ids": positions, "logits_to_keep": places, "use_cache": caches}
         taken = {name: value for name, value in known.items() if name in self.arguments}
         if self.cache_name is not None and cache is not None:
             taken[self.cache_name] = cache

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from promptmill.engine.attention import trimmed_attention
+from promptmill.engine.attention import cpu_attention
 from promptmill.engine.model import Forward
 from promptmill.engine.policy import Policy, prefill_groups
 from promptmill.engine.prefill import Prefill
@@ -53,7 +53,7 @@ class Slots:
         ids, starts = torch.tensor([list(tokens), span.starts], device=self._forward.device)
         columns = torch.arange(span.first, span.end + 1, device=ids.device)
         mask = (columns >= starts[:, None]).long()
-        with self._trimmed():
+        with self._attention():
             logits: Tensor = self._forward(ids[:, None], mask, (span.end - starts)[:, None], self._cache).logits[:, -1]
         span.end += 1
         return logits
@@ -76,11 +76,11 @@ class Slots:
                 for slot in waiting[row.whole_key]:
                     self._cache.place(slot, entry)
 
-    def _trimmed(self) -> AbstractContextManager[None]:
+    def _attention(self) -> AbstractContextManager[None]:
         # A GPU has the arithmetic to spare, and waits for calls.
         if self._forward.device.type != "cpu":
             return nullcontext()
-        return trimmed_attention([self._cache.span.end + 1 - start for start in self._cache.span.starts])
+        return cpu_attention([self._cache.span.end + 1 - start for start in self._cache.span.starts])
 
     def _grow(self) -> None:
         """Have a cache in which all rows can be completed."""

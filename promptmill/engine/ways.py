@@ -98,31 +98,34 @@ def _difference(forward: Forward, decoder: Decoder) -> float:
     first, second, third = (_row(6 if decoder.even else length) for length in (9, 4, 6))
     begin = [first, second] if decoder.refills else [first, second, third]
     decoder.admit(begin)
-    off = [_off(forward, decoder, begin)]
+    steps = [_step(decoder, begin)]
     if decoder.refills:
         decoder.admit([third])
-        off.append(_off(forward, decoder, [first, second, third]))
+        steps.append(_step(decoder, [first, second, third]))
     decoder.keep([2, 1])
-    off += [_off(forward, decoder, [third, second]) for _ in range(2)]
-    return max(off)
+    steps += [_step(decoder, [third, second]) for _ in range(2)]
+    alone = {row: _alone(forward, row) for row in (first, second, third)}
+    return max(_distance(logits, alone[row][place]) for step in steps for row, place, logits in step)
+
+
+def _step(decoder: Decoder, rows: list[Row]) -> list[tuple[Row, int, Tensor]]:
+    """One pass, after which each row goes on; of each the place in it, and the logits there."""
+    logits = decoder.forward([row.last for row in rows])
+    found = [(row, row.length - 1, line) for row, line in zip(rows, logits, strict=True)]
+    for row in rows:
+        row.generated.append(11)
+    return found
 
 
 def _row(length: int) -> Row:
     return Row(Request(position=0, seed=0, prompt=""), [(7 * place) % 89 + 3 for place in range(length)], limit=8)
 
 
-def _off(forward: Forward, decoder: Decoder, rows: list[Row]) -> float:
-    fast = decoder.forward([row.last for row in rows])
-    off = max(_distance(logits, _alone(forward, row)) for logits, row in zip(fast, rows, strict=True))
-    for row in rows:
-        row.generated.append(11)
-    return off
-
-
 def _alone(forward: Forward, row: Row) -> Tensor:
+    """The model's own logits at each place of a row, from one pass over all of it."""
     ids = torch.tensor([row.tokens], device=forward.device)
     positions = torch.arange(ids.shape[1], device=ids.device)[None]
-    logits: Tensor = forward(ids, torch.ones_like(ids), positions, None).logits[0, -1]
+    logits: Tensor = forward(ids, torch.ones_like(ids), positions, None, places=ids.shape[1]).logits[0]
     return logits
 
 

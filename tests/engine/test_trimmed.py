@@ -8,17 +8,23 @@ from typing import Any
 import pytest
 import torch
 
-from promptmill.engine import attention
+from promptmill.engine import attention, trimmed
 from promptmill.engine.transformers import TransformersEngine
 from tests.engine.tiny import CONFIGURATIONS, RECURRENT, greedy, prompts, requests, run, tiny_model
+
+
+@pytest.fixture(autouse=True)
+def not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine without Numba."""
+    monkeypatch.setattr(attention, "load_kernel", lambda: None)
 
 
 @pytest.fixture
 def free_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Calls cost nothing, so that even rows that differ by one position are taken apart."""
-    monkeypatch.setattr(attention, "CALL", 0)
-    monkeypatch.setattr(attention, "_STEP", 1)
-    parts = attention._parts
+    monkeypatch.setattr(trimmed, "CALL", 0)
+    monkeypatch.setattr(trimmed, "_STEP", 1)
+    parts = trimmed._parts
     parts.cache_clear()
     yield
     parts.cache_clear()
@@ -30,7 +36,7 @@ def test_rows_come_out_the_same_taken_apart(kind: str, tokenizer: Any, monkeypat
     """For every kind of attention: sliding windows, soft caps, biases by distance, and those left as they are."""
     model, asked = tiny_model(kind), requests(prompts(14))
     apart = run(TransformersEngine(model, tokenizer, greedy(), batch_size=5, way="slots"), asked)
-    monkeypatch.setattr(attention, "_parts", lambda steps: ((0, len(steps)),))
+    monkeypatch.setattr(trimmed, "_parts", lambda steps: ((0, len(steps)),))
     assert apart == run(TransformersEngine(model, tokenizer, greedy(), batch_size=5, way="slots"), asked)
 
 
@@ -55,8 +61,8 @@ def test_a_short_row_does_not_pay_for_a_long_one(model: Any, tokenizer: Any, mon
 
 def test_the_batch_is_cut_where_it_pays() -> None:
     """Rows of like length stay together; one long row among short ones is alone; few positions are not worth a call."""
-    attention._parts.cache_clear()
-    assert attention._parts((10,) * 8) == ((0, 8),)
-    assert attention._parts((40, *(5,) * 7)) == ((0, 1), (1, 8))
-    assert attention._parts((5, 5, 5, 40, 5, 5, 5)) == ((0, 3), (3, 4), (4, 7))
-    assert attention._parts((6, 5, 6, 5)) == ((0, 4),)
+    trimmed._parts.cache_clear()
+    assert trimmed._parts((10,) * 8) == ((0, 8),)
+    assert trimmed._parts((40, *(5,) * 7)) == ((0, 1), (1, 8))
+    assert trimmed._parts((5, 5, 5, 40, 5, 5, 5)) == ((0, 3), (3, 4), (4, 7))
+    assert trimmed._parts((6, 5, 6, 5)) == ((0, 4),)

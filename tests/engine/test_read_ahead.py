@@ -1,0 +1,70 @@
+"""Weights are read into the page cache before they are asked for."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import psutil
+import pytest
+
+from promptmill.engine.read_ahead import read_ahead
+from promptmill.mounts import mount_of
+
+PAGE = mmap.PAGESIZE
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A folder with 8 MB of weights that are on disk alone; a file system in memory can't have that."""
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(os.urandom(8 * 2**20))
+    (tmp_path / "README.md").write_text("no weights")
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return tmp_path
+
+
+def cached_share(file: Path) -> float:
+    """The part of a file's pages that are in the page cache, which looking does not change."""
+    with file.open("rb+") as opened, mmap.mmap(opened.fileno(), 0) as mapped:
+        here = ctypes.c_char.from_buffer(mapped)
+        pages = (ctypes.c_ubyte * (len(mapped) // PAGE))()
+        failed = ctypes.CDLL(None).mincore(ctypes.byref(here), ctypes.c_size_t(len(mapped)), pages)
+        del here  # the map cannot be closed while it is referred to
+    assert not failed
+    return sum(page & 1 for page in pages) / len(pages)
+
+
+def test_weights_are_read(weights: Path) -> None:
+    """They were on disk alone, and are in memory soon after, though nobody has read them."""
+    file = weights / "model.safetensors"
+    before = cached_share(file)
+    thread = read_ahead(weights)
+    assert thread is not None
+    thread.join()
+    patience = time.monotonic() + 20
+    while cached_share(file) < 1 and time.monotonic() < patience:
+        time.sleep(0.05)
+    assert cached_share(file) == 1
+    mount = mount_of(weights)
+    assert before < 1 or (mount is not None and mount.is_in_memory)
+
+
+def test_not_what_memory_has_no_room_for(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights of more than half of what is free would drive each other out, and what others have there."""
+    memory = namedtuple("memory", "available")(12 * 2**20)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    assert read_ahead(weights) is None
+
+
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    """Nothing to read is nothing to say: whoever needs the weights does."""
+    thread = read_ahead(tmp_path)
+    assert thread is not None
+    thread.join()
