@@ -33,7 +33,7 @@ class Ways:
             **{f"generate, sorted, {size}": self._static(size, ordered=True) for size in (16, 32, 64)},
             "generate_batch, 32": lambda asked: self.continuous(asked, 32),
             "promptmill, batches, 32": self._ours("batches", 32),
-            **{f"promptmill, slots, {size}": self._ours("slots", size) for size in (16, 32, 64)},
+            **{f"promptmill, slots, {size}": self._ours("slots", size) for size in (16, 32, 64, 128)},
         }
 
     def _static(self, size: int, *, ordered: bool = False) -> Way:

@@ -17,6 +17,7 @@ _LIBRARIES = (
     "accelerate",
     "bitsandbytes",
     "tokenizers",
+    "numba",
     "datasets",
     "pyarrow",
     "huggingface_hub",

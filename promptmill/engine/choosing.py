@@ -79,4 +79,5 @@ def _transformers(run: RunFolder, options: EngineOptions) -> Engine:
         run.settings.sampling,
         batch_size=options.batch_size or safe,
         positions=placed.cache_positions,
+        slots_work=placed.measured.slots_work,
     )

@@ -30,6 +30,7 @@ class TransformersEngine:
         positions: most positions in the key-value cache (rows times the longest row), as measured to
             be safe; None works it out from the memory that is free.
         way: `slots` or `batches`; None takes slots where the model supports them.
+        slots_work: a trial of this very model has shown that it supports them, and need not be made again.
 
     Raises:
         ConfigurationError: `batch_size` or `positions` below 1.
@@ -45,6 +46,7 @@ class TransformersEngine:
         batch_size: int | None = None,
         positions: int | None = None,
         way: Way | None = None,
+        slots_work: bool = False,
     ) -> None:
         from promptmill.engine.model import Beats
 
@@ -59,6 +61,7 @@ class TransformersEngine:
         self._batch_size = batch_size
         self._positions = positions
         self._way = way
+        self._slots_work = slots_work
         self._beats = Beats()
         self._ready: tuple[Decoder, Policy] | None = None
 
@@ -114,7 +117,7 @@ class TransformersEngine:
             keep_freed_memory()
         positions = self._positions or choose_positions(position_bytes(forward))
         policy = Policy(choose_slots(forward.device, self._batch_size), positions)
-        decoder = choose_decoder(forward, policy, self._way)
+        decoder = choose_decoder(forward, policy, self._way, slots_work=self._slots_work)
         if not decoder.refills:
             policy = Policy(choose_slots(forward.device, self._batch_size, refills=False), positions)
         logger.info("Generating with %s: up to %d rows, %d positions.", decoder.name, policy.slots, policy.positions)

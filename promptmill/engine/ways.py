@@ -28,11 +28,15 @@ A mask or a position that is wrong is off by far more."""
 logger = logging.getLogger(__name__)
 
 
-def choose_decoder(forward: Forward, policy: Policy, way: Way | None = None) -> Decoder:
-    """The first way whose logits are the model's own: slots, static batches, batches without a cache."""
+def choose_decoder(forward: Forward, policy: Policy, way: Way | None = None, *, slots_work: bool = False) -> Decoder:
+    """The first way whose logits are the model's own: slots, static batches, batches without a cache.
+
+    Args:
+        slots_work: that of slots are, as an earlier trial has shown.
+    """
     name = type(forward.model).__name__
     if way != "batches":
-        if (reason := why_no_slots(forward)) is None:
+        if slots_work or (reason := why_no_slots(forward)) is None:
             return Slots(forward, _layers(forward), policy)
         logger.info("%s: rows are generated in static batches: %s", name, reason)
     if (reason := _why_not(forward, Batches(forward))) is None:

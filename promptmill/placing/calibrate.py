@@ -11,6 +11,7 @@ from typing import Any
 
 from promptmill.engine.loading import LoadedModel
 from promptmill.errors import EngineError
+from promptmill.libraries import Versions, library_versions
 from promptmill.placing.decision import Decision
 from promptmill.placing.memory import GIB, PREFILL_TOKENS
 
@@ -35,6 +36,7 @@ class Measured:
         tokens_per_second: of that batch's decoding steps; rows are short, so real ones are slower.
         batch_size: rows at a time that are safe: as decided, or fewer if they did not fit.
         from_store: whether the weights were read quantised, as an earlier start kept them.
+        slots_with: the libraries with which a trial has shown that the model can be decoded in slots, if it has.
     """
 
     load_seconds: float
@@ -44,6 +46,12 @@ class Measured:
     tokens_per_second: float
     batch_size: int
     from_store: bool
+    slots_with: Versions | None = None
+
+    @property
+    def slots_work(self) -> bool:
+        """Whether the model can be decoded in slots by the libraries at hand, so that it need not be tried again."""
+        return self.slots_with == library_versions()
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary."""
@@ -79,7 +87,20 @@ def calibrate(loaded: LoadedModel, decision: Decision) -> Measured:
         tokens_per_second=round(speed, 1),
         batch_size=rows,
         from_store=loaded.from_store,
+        slots_with=library_versions() if _slots_work(loaded.model) else None,
     )
+
+
+def _slots_work(model: Any) -> bool:
+    import torch
+
+    from promptmill.engine.model import Forward
+    from promptmill.engine.ways import why_no_slots
+
+    try:
+        return why_no_slots(Forward.of(model)) is None
+    except torch.OutOfMemoryError:
+        return False  # the engine tries it again, and says so
 
 
 class _Batch:

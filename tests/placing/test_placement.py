@@ -13,13 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from promptmill import placement as module
-from promptmill.engine.contract import Completion, Request
+from promptmill.engine import choosing, ways
+from promptmill.engine.contract import Completion, Engine, Request
 from promptmill.engine.loading import load_model, load_tokenizer
 from promptmill.engine.transformers import TransformersEngine
 from promptmill.errors import ConfigurationError, EngineError
 from promptmill.hardware import Hardware
+from promptmill.libraries import library_versions
 from promptmill.model import pin_model
 from promptmill.placement import Placement, load_placed, place_model, recorded_placement
+from promptmill.placing import calibrate
 from promptmill.placing.case import CPU_ROWS
 from promptmill.placing.checkpoint import Checkpoint, inspect_checkpoint
 from promptmill.placing.memory import GIB, MIB, Workload
@@ -70,7 +73,7 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRun:
 
 
 def _never(*_: object) -> Any:
-    raise AssertionError("nothing was to be loaded")
+    raise AssertionError("nothing was to be loaded, or tried")
 
 
 def _texts(run: RunFolder, hardware: Hardware) -> list[str]:
@@ -78,6 +81,10 @@ def _texts(run: RunFolder, hardware: Hardware) -> list[str]:
     assert placement is not None
     sampling = run.settings.sampling
     engine = TransformersEngine(loaded.model, loaded.tokenizer, sampling, batch_size=placement.batch_size)
+    return _generated(engine)
+
+
+def _generated(engine: Engine) -> list[str]:
     requests = [Request(position=number, seed=number, prompt=f"{number} is a number") for number in range(3)]
     done: list[Completion] = sorted(engine.generate(requests, lambda: False), key=lambda row: row.position)
     assert not [completion for completion in done if completion.finish_reason == "error"]
@@ -98,6 +105,7 @@ def test_the_record_holds_the_arithmetic_and_what_was_measured(tiny_gpt2: Path, 
     assert measured["load_seconds"] > 0
     assert measured["peak_bytes"]["host"] >= measured["loaded_bytes"]["host"] > 0
     assert measured["tokens_per_second"] > 0
+    assert measured["slots_with"] == library_versions()
     assert (placement.batch_size, placement.cache_positions) == (CPU_ROWS, None)
 
 
@@ -150,6 +158,30 @@ def test_hardware_that_was_met_before_is_not_calibrated_again(
     first = place_model(run, CPU, PROMPTS)
     monkeypatch.setattr(module, "load_decided", _never)
     assert place_model(run, CPU, PROMPTS) == first
+
+
+def test_slots_are_not_tried_again_on_hardware_that_was_met_before(
+    tiny_gpt2: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later start decodes in them at once, with the libraries that they were tried with."""
+    run = make_run(tiny_gpt2)
+    place_model(run, CPU, PROMPTS)
+    expected = _texts(run, CPU)
+    monkeypatch.setattr(choosing, "detect_hardware", lambda: CPU)
+    monkeypatch.setattr(ways, "why_no_slots", _never)
+    options = choosing.EngineOptions(batch_size=None, processes=1, endpoint=None)
+    assert _generated(choosing.choose_engine(run, options)) == expected
+    monkeypatch.setattr(calibrate, "library_versions", lambda: {**library_versions(), "transformers": "6.0"})
+    with pytest.raises(EngineError, match="nothing was to be"):
+        _generated(choosing.choose_engine(run, options))
+
+
+def test_a_model_without_slots_is_recorded_as_such(
+    tiny_gpt2: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine tries, and says why it can't, at each start."""
+    monkeypatch.setattr(ways, "why_no_slots", lambda forward: "its logits were off.")
+    assert not place_model(make_run(tiny_gpt2), CPU, PROMPTS).measured.slots_work
 
 
 def test_other_options_place_the_model_anew(tiny_gpt2: Path, make_run: MakeRun) -> None:
