@@ -12,13 +12,14 @@ import importlib.util
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from promptmill.engine.attention_work import LAYOUT, AttentionWork
+if TYPE_CHECKING:
+    from promptmill.engine.kernels import AttentionWork
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ _PARTS = 8
 """How many parts each thread takes, about: rows differ in length."""
 
 
-Kernel = Callable[[AttentionWork, int], None]
+Kernel = Callable[["AttentionWork", int], None]
 """Does the work with so many threads."""
 
 
@@ -37,11 +38,11 @@ def load_kernel() -> Kernel | None:
         logger.info("Numba is not installed, so attention is PyTorch's. pip install numba makes a CPU faster.")
         return None
     try:
-        from promptmill.engine.kernels import attend
+        from promptmill.engine.kernels import LAYOUT, attend
     except Exception as error:  # a compiler, its cache and this processor: whatever it is, there is a slower way
         logger.warning("Attention can't be compiled here, and is PyTorch's, which is slower: %s", error)
         return None
-    return _kernel(attend.address)
+    return _kernel(attend.address, LAYOUT)
 
 
 def suits(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, options: dict[str, Any]) -> bool:
@@ -68,6 +69,8 @@ def attend(
     kernel: Kernel, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None
 ) -> Tensor:
     """What `suits`, computed: [rows, 1, heads, size of a value]."""
+    from promptmill.engine.kernels import AttentionWork
+
     rows, heads, columns, size = key.shape
     queries = query.reshape(rows, heads, -1, size).contiguous()
     out = queries.new_empty(*queries.shape[:3], value.shape[3])
@@ -105,13 +108,13 @@ def _visible(mask: Tensor | None, rows: int, columns: int) -> Tensor:
     return mask.expand(rows, 1, 1, columns).reshape(rows, columns).contiguous()
 
 
-def _kernel(address: int) -> Kernel:
+def _kernel(address: int, layout: np.dtype[Any]) -> Kernel:
     """Runs compiled code in PyTorch's own threads: those of another pool would contend with them, which wait busily."""
     alone = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
     together = _openmp()
 
     def run(work: AttentionWork, threads: int) -> None:
-        memory = np.array(work, LAYOUT)
+        memory = np.array(work, layout)
         if threads > 1 and together is not None:
             together(address, memory.ctypes.data, threads, 0)
         else:

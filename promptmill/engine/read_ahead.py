@@ -17,10 +17,14 @@ def read_ahead(folder: Path) -> Thread | None:
     They are mapped into memory later, where a page that is missing is waited for, few at a time.
 
     Returns:
-        The thread that asks for it; None where they would drive each other out.
+        The thread that asks for it; None where they would drive each other out, or are not all there.
     """
     files = [file for pattern in WEIGHTS for file in folder.glob(pattern)]
-    if sum(file.stat().st_size for file in files) > psutil.virtual_memory().available // 2:
+    try:
+        size = sum(file.stat().st_size for file in files)
+    except OSError:
+        return None  # whoever needs it will say so
+    if size > psutil.virtual_memory().available // 2:
         return None
     thread = Thread(target=_ask_for, args=(files,), name="read ahead", daemon=True)
     thread.start()
@@ -32,7 +36,7 @@ def _ask_for(files: list[Path]) -> None:
         try:
             descriptor = os.open(file, os.O_RDONLY)
         except OSError:
-            return  # whoever needs it will say so
+            return
         try:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
         finally:

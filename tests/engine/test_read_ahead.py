@@ -68,3 +68,9 @@ def test_a_folder_without_weights(tmp_path: Path) -> None:
     thread = read_ahead(tmp_path)
     assert thread is not None
     thread.join()
+
+
+def test_a_link_that_leads_nowhere(weights: Path) -> None:
+    """Of a Hub cache whose blobs were deleted: loading says so, in its own words."""
+    (weights / "model-2.safetensors").symlink_to(weights / "gone")
+    assert read_ahead(weights) is None
