@@ -35,7 +35,7 @@ Kernel = Callable[["AttentionWork", int], None]
 def load_kernel() -> Kernel | None:
     """The compiled code, made or read when it is first asked for; None where Numba is missing or can't make it."""
     if importlib.util.find_spec("numba") is None:
-        logger.info("Numba is not installed, so attention is PyTorch's. pip install numba makes a CPU faster.")
+        logger.info("Generating on a CPU is faster with Numba, which is not installed: pip install numba")
         return None
     try:
         from promptmill.engine.kernels import LAYOUT, attend

@@ -186,7 +186,7 @@ def test_without_numba(
     with caplog.at_level(logging.INFO, logger=compiled.__name__):
         assert run(TransformersEngine(model, tokenizer, greedy(4)), asked) == expected
     assert [record.getMessage() for record in caplog.records if record.name == compiled.__name__] == [
-        "Numba is not installed, so attention is PyTorch's. pip install numba makes a CPU faster."
+        "Generating on a CPU is faster with Numba, which is not installed: pip install numba"
     ]
 
 
