@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from promptmill.collecting import few_collections
 from promptmill.engine.loading import LoadedModel, load_tokenizer
 from promptmill.errors import ConfigurationError, StorageError
 from promptmill.files import read_json, write_json
@@ -69,6 +70,7 @@ class Placement:
         return cls(Decision.from_json(value["decision"]), Measured(**value["measured"]), options)
 
 
+@few_collections()
 def place_model(
     run: RunFolder, hardware: Hardware, prompts: PreparedPrompts, options: PlacementOptions | None = None
 ) -> Placement:

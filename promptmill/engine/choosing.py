@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from promptmill.collecting import few_collections
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.engine.contract import Engine
 from promptmill.errors import ConfigurationError
@@ -27,6 +28,7 @@ class EngineOptions:
     endpoint: EndpointOptions | None
 
 
+@few_collections()
 def choose_engine(run: RunFolder, options: EngineOptions) -> Engine:
     """The engine of the run, ready to generate; what takes long to load is loaded once a process.
 

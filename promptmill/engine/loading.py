@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from promptmill.collecting import few_collections
 from promptmill.engine.read_ahead import read_ahead
 from promptmill.errors import EngineError
 from promptmill.placing.gpus import prepare_allocator
@@ -76,6 +77,7 @@ class LoadedModel:
 
 
 @lru_cache(maxsize=1)
+@few_collections()
 def load_model(plan: LoadPlan) -> LoadedModel:
     """Load a model and its tokenizer; asked again with the same plan, the process gets the same one.
 
