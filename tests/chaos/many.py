@@ -19,6 +19,7 @@ import transformers  # noqa: F401
 from luigi.cmdline import luigi_run
 
 import workflows  # noqa: F401
+from promptmill.engine.compiled import load_kernel
 
 SECONDS = 120
 
@@ -59,4 +60,5 @@ def _become_the_command(options: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    load_kernel()  # Numba keeps what it compiled as a pickle beside our code: not one of those that are looked for
     json.dump([run(options) for options in json.load(sys.stdin)], sys.stdout)

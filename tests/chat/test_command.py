@@ -99,6 +99,7 @@ def test_several_lines_are_pasted_as_one_prompt(tiny_chat: Path, tmp_path: Path)
         terminal.wait_for("> ")
         terminal.type("/sav\t x.jsonl\r")
         terminal.wait_for("1 prompt in x.jsonl")
+        terminal.wait_until_it_waits()  # readline loses what comes before
         terminal.type(CTRL_D)
         assert terminal.end() == 0
     assert json.loads((tmp_path / "x.jsonl").read_text())["messages"][0]["content"] == "one\ntwo"
