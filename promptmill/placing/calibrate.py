@@ -92,15 +92,16 @@ def calibrate(loaded: LoadedModel, decision: Decision) -> Measured:
 
 
 def _slots_work(model: Any) -> bool:
-    import torch
-
+    from promptmill.engine.failures import is_out_of_memory
     from promptmill.engine.model import Forward
     from promptmill.engine.ways import why_no_slots
 
     try:
         return why_no_slots(Forward.of(model)) is None
-    except torch.OutOfMemoryError:
-        return False  # the engine tries it again, and says so
+    except Exception as error:
+        if is_out_of_memory(error):
+            return False  # the engine tries it again, and says so
+        raise
 
 
 class _Batch:
