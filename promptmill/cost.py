@@ -10,10 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from promptmill.errors import ConfigurationError, Interrupted
 from promptmill.files import read_json, write_json
+from promptmill.parquet import read_parquet
 from promptmill.plan import PromptsManifest, complete_shards
 from promptmill.rows import Row
 from promptmill.run import RunFolder
@@ -137,7 +137,7 @@ def _of_chunks(chunks: list[Path]) -> tuple[int, int]:
     sums = [0, 0]
     for chunk in chunks:
         try:
-            table = pq.read_table(chunk, columns=["prompt_tokens", "completion_tokens"])
+            table = read_parquet(chunk, columns=["prompt_tokens", "completion_tokens"])
         except (pa.ArrowException, OSError):
             continue  # damaged: found and mended when the shard is next filled
         for place, column in enumerate(table.columns):

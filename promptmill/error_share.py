@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from promptmill.errors import EngineError
+from promptmill.parquet import read_parquet
 from promptmill.plan import PromptsManifest, complete_shards
 from promptmill.rows import Row
 from promptmill.run import RunFolder
@@ -117,6 +117,6 @@ def committed_tally(run: RunFolder, manifest: PromptsManifest) -> Tally:
 
 def _errors_in(chunk: Path) -> Iterator[str | None]:
     try:
-        yield from pq.read_table(chunk, columns=["error"])["error"].to_pylist()
+        yield from read_parquet(chunk, columns=["error"])["error"].to_pylist()
     except (pa.ArrowException, OSError):
         return  # Damaged: found and mended when the shard is filled.

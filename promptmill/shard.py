@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from promptmill.errors import StorageError
 from promptmill.files import atomic_write, read_json, remove_stale_temporaries, set_aside, storage_errors, write_json
 from promptmill.libraries import Versions, library_versions
+from promptmill.parquet import read_parquet
 from promptmill.rows import SCHEMA, Row, to_table
 
 logger = logging.getLogger(__name__)
@@ -188,7 +189,7 @@ class ShardStore:
                 "%s is damaged; it is set aside as %s and its rows are made again.", path, set_aside(path).name
             )
             return None
-        table = pq.read_table(io.BytesIO(content))
+        table = read_parquet(io.BytesIO(content))
         of = table.schema.metadata.get(b"fingerprint"), table.schema.metadata.get(b"shard")
         if of != (self._fingerprint.encode(), str(self.shard).encode()):
             logger.warning("%s belongs to another run or shard; it is set aside as %s.", path, set_aside(path).name)

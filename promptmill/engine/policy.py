@@ -27,6 +27,10 @@ SLACK = 64
 """Columns beyond what the rows need, so that the cache's content moves once in so many steps."""
 SHARED_LEAST = 8
 """A prefix that all prompts have in common is computed once if it has this many tokens."""
+CPU_PASS_TOKENS = 32
+"""What a forward pass costs beside the positions in it, counted in positions: measured 24 to 40."""
+DEVICE_PASS_TOKENS = 256
+"""The same on a GPU, which reads all weights in the time in which it computes a few hundred positions."""
 FEWEST_TOKENS = 64
 """New prompts wait for each other until they fill a matrix product of this many rows."""
 CREEP_PASSES = 256
@@ -101,18 +105,6 @@ class Policy:
             self.limit = min(self.slots, self.limit + more)
             self._calm = 0
             logger.info("%d forward passes without trouble; going on with up to %d rows.", CREEP_PASSES, self.limit)
-
-
-def prefill_groups(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows of like length together: a group's padding stays below a quarter of it, and it is of bounded size."""
-    groups: list[list[Row]] = []
-    for row in sorted(rows, key=lambda row: row.length, reverse=True):
-        longest = groups[-1][0].length if groups else 0
-        if groups and (len(groups[-1]) + 1) * longest <= PREFILL_TOKENS and longest <= row.length * 1.25 + 8:
-            groups[-1].append(row)
-        else:
-            groups.append([row])
-    return groups
 
 
 def choose_slots(device: torch.device, batch_size: int | None, *, refills: bool = True) -> int:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from promptmill.engine.attention import cpu_attention
+from promptmill.engine.grouping import prefill_groups
 from promptmill.engine.model import Forward
-from promptmill.engine.policy import Policy, prefill_groups
+from promptmill.engine.policy import CPU_PASS_TOKENS, DEVICE_PASS_TOKENS, Policy
 from promptmill.engine.prefill import Prefill
 from promptmill.engine.rows import Row
 from promptmill.engine.slot_cache import SlotCache
@@ -71,7 +72,8 @@ class Slots:
 
     def _compute(self, waiting: dict[bytes, list[int]]) -> None:
         """Fill the slots that wait for the same tokens, each different sequence computed once."""
-        for group in prefill_groups([self._rows[slots[0]] for slots in waiting.values()]):
+        pass_tokens = CPU_PASS_TOKENS if self._forward.device.type == "cpu" else DEVICE_PASS_TOKENS
+        for group in prefill_groups([self._rows[slots[0]] for slots in waiting.values()], pass_tokens):
             for row, entry in zip(group, self._prefill.compute(group), strict=True):
                 for slot in waiting[row.whole_key]:
                     self._cache.place(slot, entry)

@@ -36,8 +36,10 @@ def _two_prompts(table: Path) -> tuple[str, str]:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    from promptmill.parquet import read_parquet
+
     kind = "prompt" if "prompt" in pq.read_schema(table).names else "messages"
-    column = pq.read_table(table, columns=[kind]).column(0).combine_chunks()
+    column = read_parquet(table, columns=[kind]).column(0).combine_chunks()
     sizes = pc.utf8_length(column) if kind == "prompt" else _message_lengths(column)
     order = pc.sort_indices(sizes)
     typical, longest = int((len(order) - 1) * TYPICAL_SHARE), len(order) - 1

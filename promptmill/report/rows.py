@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from promptmill.errors import PromptmillError
+from promptmill.parquet import read_parquet
 from promptmill.plan import PromptsManifest
 from promptmill.prompts import prepared_table
 from promptmill.run import RunFolder
@@ -89,7 +90,7 @@ class RowSource:
             seen: set[int] = set()
             for file in chunks_of(self._run, shard):
                 try:
-                    positions = pq.read_table(file, columns=["position"])["position"].to_pylist()
+                    positions = read_parquet(file, columns=["position"])["position"].to_pylist()
                 except (pa.ArrowException, OSError):
                     self.unreadable.append(file.name)
                     continue

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from promptmill.engine.model import Forward
-from promptmill.engine.policy import CPU_BATCH, CPU_SLOTS, PREFILL_TOKENS, Policy, prefill_groups
-from promptmill.engine.rows import Row
+from promptmill.engine.policy import CPU_BATCH, CPU_SLOTS, Policy
 from promptmill.engine.slot_cache import SlotLayer
 from promptmill.engine.transformers import TransformersEngine
 from promptmill.engine.ways import Way, choose_decoder, why_no_slots
@@ -140,11 +139,3 @@ def test_limit_creeps_up_again_after_memory_ran_out() -> None:
     for _ in range(256 * 10):
         policy.pass_worked()
     assert policy.limit == 32
-
-
-def test_prefill_groups_hold_rows_of_like_length_and_bounded_size() -> None:
-    """No group pads much, and none is larger than a pass may be unless a single row is."""
-    rows = [Row(requests(["x"])[0], [0] * length, limit=1) for length in (5000, 900, 880, 860, 300, 40, 38, 33, 1)]
-    groups = [[row.length for row in group] for group in prefill_groups(rows)]
-    assert groups == [[5000], [900, 880], [860], [300], [40, 38, 33], [1]]
-    assert all(len(group) * group[0] <= PREFILL_TOKENS for group in groups[1:])
