@@ -7,11 +7,11 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from promptmill.collecting import few_collections
 from promptmill.engine.loading import LoadedModel, load_tokenizer
 from promptmill.errors import ConfigurationError, StorageError
 from promptmill.files import read_json, write_json
 from promptmill.hardware import Hardware
-from promptmill.importing import heavy_imports
 from promptmill.model import PinnedModel, recorded_model
 from promptmill.placing.calibrate import Measured, calibrate
 from promptmill.placing.checkpoint import Checkpoint, inspect_checkpoint
@@ -70,7 +70,7 @@ class Placement:
         return cls(Decision.from_json(value["decision"]), Measured(**value["measured"]), options)
 
 
-@heavy_imports()
+@few_collections()
 def place_model(
     run: RunFolder, hardware: Hardware, prompts: PreparedPrompts, options: PlacementOptions | None = None
 ) -> Placement:

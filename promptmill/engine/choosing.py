@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from promptmill.collecting import few_collections
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.engine.contract import Engine
 from promptmill.errors import ConfigurationError
 from promptmill.hardware import available_cores, detect_hardware
-from promptmill.importing import heavy_imports
 from promptmill.placement import load_placed, require_model, require_placement
 from promptmill.run import RunFolder
 
@@ -28,6 +28,7 @@ class EngineOptions:
     endpoint: EndpointOptions | None
 
 
+@few_collections()
 def choose_engine(run: RunFolder, options: EngineOptions) -> Engine:
     """The engine of the run, ready to generate; what takes long to load is loaded once a process.
 
@@ -53,7 +54,6 @@ def _endpoint(run: RunFolder, options: EngineOptions) -> Engine:
     return endpoint_engine(run, options.endpoint)
 
 
-@heavy_imports()
 def _vllm(run: RunFolder, options: EngineOptions) -> Engine:
     from promptmill.vllm.engine import VllmEngine
     from promptmill.vllm.loading import load_into_vllm
@@ -63,7 +63,6 @@ def _vllm(run: RunFolder, options: EngineOptions) -> Engine:
     return VllmEngine(loaded, run.settings.sampling, batch_size=options.batch_size)
 
 
-@heavy_imports()
 def _transformers(run: RunFolder, options: EngineOptions) -> Engine:
     import torch
 

@@ -11,15 +11,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from promptmill.collecting import few_collections
 from promptmill.errors import EngineError
-from promptmill.importing import heavy_imports
 from promptmill.placing.gpus import prepare_allocator
 from promptmill.placing.memory import GIB
 from promptmill.placing.options import Device
 from promptmill.placing.remote_code import running_code
 from promptmill.placing.stored import is_stored, store
 from promptmill.placing.torch_build import require_gpus
-from promptmill.read_ahead import libraries_of, read_ahead, weights_in
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +76,7 @@ class LoadedModel:
 
 
 @lru_cache(maxsize=1)
-@heavy_imports()
+@few_collections()
 def load_model(plan: LoadPlan) -> LoadedModel:
     """Load a model and its tokenizer; asked again with the same plan, the process gets the same one.
 
@@ -92,10 +91,6 @@ def load_model(plan: LoadPlan) -> LoadedModel:
         require_gpus(len(plan.gpus))
     with _engine_errors(plan.folder), running_code(plan.folder, plan.remote_code):
         from_store = plan.quantises and plan.stored is not None and is_stored(Path(plan.stored))
-        read_ahead(weights_in(Path(plan.stored if from_store and plan.stored else plan.folder)))
-        if not plan.gpus:
-            # Of Numba, for attention on a CPU: large, and needed a few seconds from now.
-            read_ahead(libraries_of("llvmlite", "binding/libllvmlite.*"))
         tokenizer = _tokenizer(plan.folder, plan.gguf, plan.remote_code)
         model = _model(plan, from_store=from_store)
     require_as_planned(model, plan)

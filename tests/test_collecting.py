@@ -6,13 +6,13 @@ import gc
 
 import pytest
 
-from promptmill.importing import heavy_imports
+from promptmill.collecting import few_collections
 
 
 def test_fewer_and_then_as_before() -> None:
     """Objects that stay are not looked through time and again; also if what is imported fails."""
     before, runs = gc.get_threshold(), _runs()
-    with pytest.raises(ImportError), heavy_imports():
+    with pytest.raises(ImportError), few_collections():
         kept = [[] for _ in range(20 * before[0])]
         inside = _runs()
         raise ImportError
@@ -24,7 +24,7 @@ def test_fewer_and_then_as_before() -> None:
 def test_garbage_is_found_all_the_same() -> None:
     """What would fill the memory is collected inside, too."""
     runs = _runs()
-    with heavy_imports():
+    with few_collections():
         kept = [[] for _ in range(150_000)]
     assert _runs() > runs
     assert kept
