@@ -30,7 +30,7 @@ SHARED_LEAST = 8
 CPU_PASS_TOKENS = 32
 """What a forward pass costs beside the positions in it, counted in positions: measured 24 to 40."""
 DEVICE_PASS_TOKENS = 256
-"""The same on a GPU, which reads all weights in the time in which it computes a few hundred positions."""
+"""The same on a GPU, which reads 16-bit weights in the time in which it computes some 200 positions."""
 FEWEST_TOKENS = 64
 """New prompts wait for each other until they fill a matrix product of this many rows."""
 CREEP_PASSES = 256
