@@ -44,7 +44,7 @@ def test_no_other_grouping_is_cheaper(seed: int) -> None:
     allowed = (
         grouping
         for grouping in all_groupings(widths)
-        if all(len(group) == 1 or len(group) * max(group) <= PREFILL_TOKENS for group in grouping)
+        if all(len(group) == 1 or len(group) * (max(group) + 1) <= PREFILL_TOKENS for group in grouping)
     )
     assert sorted(width for group in groups for width in group) == sorted(widths)
     assert cost(groups, pass_tokens) == min(cost(grouping, pass_tokens) for grouping in allowed)
@@ -59,8 +59,14 @@ def test_rows_of_like_length_and_bounded_size() -> None:
 
 def test_what_all_have_in_common_does_not_count() -> None:
     """After a long common prefix, prompts of 8 and of 200 tokens more are not of like length."""
-    rows = rows_of([200, 200, 8, 8, 8, 8], shared=1000)
+    rows = rows_of([200, 200, 8, 8, 8, 8], shared=400)
     assert [len(group) for group in prefill_groups(rows, CPU_PASS_TOKENS)] == [2, 4]
+
+
+def test_what_all_have_in_common_takes_memory() -> None:
+    """Each row of a group has a copy of it: a hundred short prompts after a long prefix are no single pass."""
+    groups = prefill_groups(rows_of([8] * 100, shared=1000), CPU_PASS_TOKENS)
+    assert [len(group) for group in groups] == [2] * 50
 
 
 def test_no_rows_no_groups() -> None:
