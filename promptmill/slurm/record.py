@@ -33,6 +33,7 @@ class Start:
         began, ended: seconds since 1970; `ended` is None while it runs, or if it was killed.
         rows, tokens: generated in this life, whether committed or not.
         shards: those that it worked on.
+        counted: whether what was made of the last of them is in `rows` and `tokens`.
         committed: whether any of it was committed.
         noted: when this was first written, by the clock of the file server, which is that of the chunks.
     """
@@ -49,6 +50,7 @@ class Start:
     rows: int = 0
     tokens: int = 0
     shards: tuple[int, ...] = ()
+    counted: bool = False
     committed: bool = False
     noted: float | None = None
 
@@ -130,7 +132,7 @@ class OwnRecord:
 
     def working_on(self, shard: int) -> None:
         """Say which shard is next."""
-        self._record = self._record.with_last(shards=(*self.start.shards, shard))
+        self._record = self._record.with_last(shards=(*self.start.shards, shard), counted=False)
         self._write()
 
     def worked(self) -> None:
@@ -138,7 +140,7 @@ class OwnRecord:
         rows, tokens = progressed(self._run, self.start)
         committed = self.start.committed or rows > 0
         self._record = self._record.with_last(
-            rows=self.start.rows + rows, tokens=self.start.tokens + tokens, committed=committed
+            rows=self.start.rows + rows, tokens=self.start.tokens + tokens, counted=True, committed=committed
         )
         self._write()
 
@@ -159,9 +161,9 @@ class OwnRecord:
 
 
 def progressed(run: RunFolder, start: Start) -> tuple[int, int]:
-    """Rows and tokens of the shard that a life is working on, as its progress file told last."""
+    """Rows and tokens of the shard that a life is working on, as its progress file told last, if not counted yet."""
     value = read_json(run.progress / f"{start.writer}.json")
-    if not isinstance(value, dict) or not start.shards:
+    if not isinstance(value, dict) or not start.shards or start.counted:
         return 0, 0
     of_this_shard = str(value["doing"]).startswith(f"shard {start.shards[-1] + 1} of ")
     # Progress tells whole seconds. An older file may be that of a process which had the same number.
