@@ -90,9 +90,8 @@ def load_model(plan: LoadPlan) -> LoadedModel:
         prepare_allocator()
         require_gpus(len(plan.gpus))
     with _engine_errors(plan.folder), running_code(plan.folder, plan.remote_code):
-        from_store = plan.quantises and plan.stored is not None and is_stored(Path(plan.stored))
         tokenizer = _tokenizer(plan.folder, plan.gguf, plan.remote_code)
-        model = _model(plan, from_store=from_store)
+        model, from_store = _model(plan)
     require_as_planned(model, plan)
     loaded = LoadedModel(model, tokenizer, time.monotonic() - start, model.get_memory_footprint(), from_store)
     logger.info(
@@ -149,18 +148,19 @@ def _tokenizer(folder: str, gguf: str | None, remote_code: bool) -> Any:
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=remote_code, **how)
 
 
-def _model(plan: LoadPlan, *, from_store: bool) -> Any:
-    """The model, as we once kept it quantised or as the checkpoint has it."""
+def _model(plan: LoadPlan) -> tuple[Any, bool]:
+    """The model, and whether it was read as we once kept it quantised."""
     # It says once a layer that 8-bit layers compute in float16, and that there is no faster CPU kernel.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if not plan.quantises:
-        return _read(plan, plan.folder, None)
-    if from_store and plan.stored is not None:
-        return _read(plan, plan.stored, None)
+        return _read(plan, plan.folder, None), False
+    folder = None if plan.stored is None else Path(plan.stored)
+    if folder is not None and is_stored(folder):
+        return _read(plan, str(folder), None), True
     model = _read(plan, plan.folder, _bitsandbytes(plan))
-    if plan.stored is not None:
-        store(model, Path(plan.stored))
-    return model
+    if folder is not None:
+        store(model, folder)
+    return model, False
 
 
 def _read(plan: LoadPlan, folder: str, quantization: Any) -> Any:

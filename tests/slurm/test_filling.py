@@ -217,25 +217,15 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def test_a_life_without_an_end_was_killed(run: RunFolder, squeue: list[str]) -> None:
-    """The next life closes it, with what its progress file said last."""
+@pytest.mark.parametrize("counted", [False, True])
+def test_a_life_without_an_end_was_killed(run: RunFolder, squeue: list[str], counted: bool) -> None:
+    """The next life closes it, with what its progress file said last, unless its record has that already."""
     one = task(run)
     one.record.working_on(2)
     told = {"host": "h", "pid": 1, "doing": "shard 3 of 4", "began": round(time.time()) + 1, "updated": 0, "rows": 40}
     write_json(run.progress / f"{one.record.start.writer}.json", {**told, "tokens": 90, "tokens_per_second": 1})
-    task(run, place(restarts=1))
-    record = read_record(SlurmFolder.of(run).task("7_0"))
-    assert record is not None
-    assert (record.starts[0].reason, record.starts[0].rows, record.starts[0].tokens) == ("killed", 40, 90)
-
-
-def test_a_life_that_was_killed_between_a_shard_and_its_end(run: RunFolder, squeue: list[str]) -> None:
-    """What it made of the shard is in its record already, and is not taken for as many rows again."""
-    one = task(run)
-    one.record.working_on(2)
-    told = {"host": "h", "pid": 1, "doing": "shard 3 of 4", "began": round(time.time()) + 1, "updated": 0, "rows": 40}
-    write_json(run.progress / f"{one.record.start.writer}.json", {**told, "tokens": 90, "tokens_per_second": 1})
-    one.record.worked()
+    if counted:
+        one.record.worked()  # killed between the shard's end and its own
     task(run, place(restarts=1))
     record = read_record(SlurmFolder.of(run).task("7_0"))
     assert record is not None

@@ -29,7 +29,7 @@ def test_a_short_walltime_ends_in_the_dataset_and_a_crash_loop_ends_by_itself(
     # The job that notes the end still runs for a moment.
     barren.wait_until(lambda: barren.status()["state"] == "ended", 60)
     status = barren.status()
-    assert (status["rows"], status["restarts"]) == (0, 2)
+    assert (status["state"], status["rows"], status["restarts"]) == ("ended", 0, 2)
     assert "3 starts in a row" in barren.logs()
     assert "committed nothing" in status["reason"]
     assert "--time" in status["reason"]
