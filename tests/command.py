@@ -12,6 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.forkserver import Process, start_command
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -28,9 +30,9 @@ def build_dataset(*options: object, cwd: Path, env: dict[str, str] | None = None
     return Outcome(process.returncode, said)
 
 
-def start(*options: object, cwd: Path, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+def start(*options: object, cwd: Path, env: dict[str, str] | None = None) -> Process:
     """Start BuildDataset in the folder `cwd` and return at once."""
-    return subprocess.Popen(
+    return start_command(
         command(*options),
         cwd=cwd,
         env={**os.environ, **(env or {})},

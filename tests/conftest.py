@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,19 +13,52 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from promptmill.demo import ensure_demo_model
 from tests.engine.tiny import BOS, EOS, VOCABULARY, byte_tokenizer
+from tests.forkserver import set_environment
 from tests.hub.fixtures import hub
 from tests.slurm.fixtures import _slurm, cluster
 
 __all__ = ["_slurm", "cluster", "hub"]
 
+FIRST = ("slurm", "long", "demo")
+"""Which tests begin first when several are run at a time: what waits longest must not begin last."""
 
-@pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Of several processes that run tests each has one core: theirs, and that of all that they start.
+
+    Two processes of two threads each are several times slower on two cores than of one thread each.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+        torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on the cluster stay in one process, and begin first."""
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("slurm"))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    names = {mark.name for mark in item.iter_markers()} | {mark.args[0] for mark in item.iter_markers("xdist_group")}
+    return min((FIRST.index(name) for name in names if name in FIRST), default=len(FIRST))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test sees the user's login, cache or luigi.cfg, and none can reach the public Hub."""
-    monkeypatch.setenv("HF_HOME", str(tmp_path_factory.getbasetemp() / "hf-home"))
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.delenv("LUIGI_CONFIG_PATH", raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HOME", str(tmp_path_factory.getbasetemp() / "hf-home"))
+        patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        patch.delenv("HF_TOKEN", raising=False)
+        patch.delenv("LUIGI_CONFIG_PATH", raising=False)
+        set_environment(os.environ)
+        yield
 
 
 @pytest.fixture(autouse=True)

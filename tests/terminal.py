@@ -9,12 +9,13 @@ import pty
 import re
 import select
 import struct
-import subprocess
 import termios
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+
+from tests.forkserver import start_command
 
 PATIENCE_SECONDS = 240
 CTRL_C, CTRL_D = "\x03", "\x04"
@@ -27,10 +28,10 @@ class Terminal:
     def __init__(self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        self._process = subprocess.Popen(
-            arguments, cwd=cwd, env={**os.environ, "TERM": "xterm", **(env or {})},
-            stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=_take_terminal, start_new_session=True,
-        )  # fmt: skip
+        env = {**os.environ, "TERM": "xterm", **(env or {})}
+        self._process = start_command(
+            arguments, cwd=cwd, env=env, stdin=theirs, stdout=theirs, stderr=theirs, terminal=True
+        )
         os.close(theirs)
         self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
         self._looked = 0
@@ -102,8 +103,3 @@ class Terminal:
             return False
         self.shown += self._decoder.decode(data)
         return bool(data)
-
-
-def _take_terminal() -> None:
-    # Only a process that has the terminal as its own gets a signal from Ctrl-C.
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tests.chaos.results import Result
 from tests.command import build_dataset, command, committed, dataset_table, only_run, parquet_files
+from tests.forkserver import Process, start_command
 
 Place = tuple[int, int]
 """Shard and position of a row."""
@@ -38,20 +38,20 @@ class Seen:
         self.rows |= now
 
 
-Kill = Callable[["subprocess.Popen[bytes]"], None]
+Kill = Callable[[Process], None]
 
 
-def the_process(process: subprocess.Popen[bytes]) -> None:
+def the_process(process: Process) -> None:
     """SIGKILL, as the kernel does when memory runs out."""
     process.kill()
 
 
-def the_group(process: subprocess.Popen[bytes]) -> None:
+def the_group(process: Process) -> None:
     """SIGKILL to all processes of the job at once, as near to a power cut as a signal comes."""
     os.killpg(process.pid, signal.SIGKILL)
 
 
-def after_a_warning(process: subprocess.Popen[bytes]) -> None:
+def after_a_warning(process: Process) -> None:
     """SIGTERM, and SIGKILL a second later, as an impatient scheduler does."""
     os.killpg(process.pid, signal.SIGTERM)
     time.sleep(1)
@@ -104,10 +104,10 @@ def kill_again_and_again(
     return Result(name, done, done + 1, len(ids), len(seen.lost) + missing, doubled, again), wrong
 
 
-def start_group(*options: object, cwd: Path) -> subprocess.Popen[bytes]:
+def start_group(*options: object, cwd: Path) -> Process:
     """Start BuildDataset as the head of a process group of its own; what it says goes to a file."""
     with (cwd / "said.log").open("ab") as log:
-        return subprocess.Popen(
+        return start_command(
             command(*options),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
@@ -141,7 +141,7 @@ def _differences(killed: Path, calm: Path) -> list[str]:
     return wrong
 
 
-def _wait_for_a_moment(process: subprocess.Popen[Any], data: Path, chance: random.Random) -> None:
+def _wait_for_a_moment(process: Process, data: Path, chance: random.Random) -> None:
     """A random moment: now and then while it starts, else while it generates."""
     if chance.random() < 0.25:
         time.sleep(chance.uniform(0, 4))
@@ -151,7 +151,7 @@ def _wait_for_a_moment(process: subprocess.Popen[Any], data: Path, chance: rando
     time.sleep(chance.uniform(0, 0.4))
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
+def wait_until(condition: Callable[[], bool], process: Process) -> None:
     """Wait until the condition holds or the process has ended."""
     limit = time.monotonic() + 300
     while not condition() and process.poll() is None:

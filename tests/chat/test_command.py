@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from promptmill.prompts import PromptOptions, prepare_prompts
+from tests.forkserver import run_command
 from tests.hub import HubServer
 from tests.terminal import CTRL_C, CTRL_D, Terminal
 
@@ -23,16 +24,13 @@ def chat(
     *options: object, cwd: Path, says: str | bytes = "", env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run the command in a pipe."""
-    return subprocess.run(
+    return run_command(
         [*CHAT, *map(str, options)],
         cwd=cwd,
         env={**os.environ, **(env or {})},
         input=says.decode("utf-8", "surrogateescape") if isinstance(says, bytes) else says,
-        capture_output=True,
-        encoding="utf-8",
         errors="surrogateescape",
         timeout=240,
-        check=False,
     )
 
 

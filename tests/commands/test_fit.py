@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forkserver import run_command
 from tests.placing.models import CONFIGS
 from tests.slurm.test_boundary import fake
 from tests.terminal import Terminal
@@ -27,10 +28,7 @@ def command(*options: object) -> list[str]:
 
 def fit(*options: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run it in a pipe."""
-    return subprocess.run(
-        command(*options), cwd=cwd, env={**os.environ, **variables}, capture_output=True, text=True, timeout=120,
-        check=False,
-    )  # fmt: skip
+    return run_command(command(*options), cwd=cwd, env={**os.environ, **variables}, timeout=120)
 
 
 def test_a_pipe_gets_80_columns_without_colours(tmp_path: Path) -> None:
@@ -176,6 +174,4 @@ def test_the_recommended_submission_is_one_that_slurm_would_get(tiny_gpt2: Path,
 def _luigi(words: list[str], cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     assert words[0] == "luigi"
     env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **variables}
-    return subprocess.run(
-        [sys.executable, "-m", *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False
-    )
+    return run_command([sys.executable, "-m", *words], cwd=cwd, env=env, timeout=300)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import fake_nvml, fake_program
+from tests.forkserver import run_command
 from tests.hub import HubServer
 from tests.terminal import Terminal
 
@@ -35,10 +36,7 @@ def sound(hub: HubServer, tmp_path: Path) -> dict[str, str]:
 
 def doctor(*options: object, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run the command in a pipe."""
-    return subprocess.run(
-        [*DOCTOR, *map(str, options)], cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=300,
-        check=False,
-    )  # fmt: skip
+    return run_command([*DOCTOR, *map(str, options)], cwd=cwd, env={**os.environ, **env}, timeout=300)
 
 
 def found(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.forkserver import run_command
 from tests.placing.models import CONFIGS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "fit.md").read_text(encoding="utf-8")
@@ -26,7 +25,7 @@ COMMANDS = [
 def run(*options: str, cwd: Path) -> str:
     """What the command says, without spaces at the ends of lines."""
     words = [sys.executable, "-m", "promptmill.cli", *options]
-    done = subprocess.run(words, cwd=cwd, env=os.environ, capture_output=True, text=True, timeout=120, check=False)
+    done = run_command(words, cwd=cwd, timeout=120)
     assert done.returncode == 0, done.stderr
     return "\n".join(line.rstrip() for line in done.stdout.splitlines())
 

@@ -15,7 +15,10 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from promptmill.errors import ConfigurationError
 from promptmill.fitting.sources import read_source
 from tests.fit.models import saved
+from tests.forkserver import run_command
 from tests.hub import HubServer
+
+pytestmark = pytest.mark.xdist_group("fit/test_sources")
 
 TOKEN = "hf_alice_secret_token"
 NOT_FOUND, UNAVAILABLE, DENIED, CONFIGURATION = 66, 69, 77, 78
@@ -37,13 +40,10 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fit(model: str, hub: HubServer, home: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """The command on a machine that talks to this hub."""
     token = variables.pop("token", TOKEN)
-    return subprocess.run(
+    return run_command(
         [sys.executable, "-m", "promptmill.cli", "fit", model, "--gpu", "T4", "--json", *options],
         env={**os.environ, **hub.environment(home, token=token), **variables},
-        capture_output=True,
-        text=True,
         timeout=120,
-        check=False,
     )
 
 

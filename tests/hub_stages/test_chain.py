@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.command import Outcome, build_dataset, only_run, parquet_files
+from tests.forkserver import run_command
 from tests.hub import HubServer
 
 TOKEN = "hf_alice_secret_token"
@@ -30,14 +31,8 @@ def environment(hub: HubServer, tiny_gpt2: Path, tmp_path: Path) -> dict[str, st
 def luigi(environment: dict[str, str], folder: Path, workflow: str, *options: object) -> Outcome:
     """Another workflow than BuildDataset, on the command line."""
     command = [sys.executable, "-m", "luigi", "--module", "workflows", workflow, "--local-scheduler"]
-    done = subprocess.run(
-        [*command, *map(str, options)],
-        cwd=folder,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
+    done = run_command(
+        [*command, *map(str, options)], cwd=folder, env={**os.environ, **environment}, stderr=subprocess.STDOUT
     )
     return Outcome(done.returncode, done.stdout)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.command import Outcome, build_dataset, dataset_table, only_run
+from tests.forkserver import run_command
 from tests.hub import HubServer
 
 TOKEN = "hf_alice"
@@ -39,7 +39,7 @@ def build(environment: dict[str, str], folder: Path, *options: object) -> Outcom
 def read_back(environment: dict[str, str], repo: str) -> list[dict[str, object]]:
     """The rows of a dataset on the hub, through `datasets.load_dataset`."""
     command = [sys.executable, "-c", READ_BACK, repo]
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    done = run_command(command, env={**os.environ, **environment})
     assert done.returncode == 0, done.stderr
     rows: list[dict[str, object]] = json.loads(done.stdout)
     return rows

@@ -17,6 +17,7 @@ from promptmill.prompts import PromptOptions, prepare_prompts
 from promptmill.rows import Row
 from promptmill.run import RunFolder
 from tests.fakes import begun_run
+from tests.forkserver import run_command
 
 BEGAN = 1_790_000_000.0
 
@@ -79,13 +80,10 @@ def life(host: str, begin: float, seconds: float, *, rate: float, end: str | Non
 
 def report(*options: object, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run `promptmill report` in a pipe."""
-    return subprocess.run(
+    return run_command(
         [sys.executable, "-m", "promptmill.cli", "report", *map(str, options)],
         cwd=cwd,
         env={**os.environ, **(env or {})},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
         timeout=300,
-        check=False,
     )

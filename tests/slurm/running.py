@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.command import Outcome, committed, dataset_table, only_run
+from tests.forkserver import run_command
 from tests.slurm.cluster import Cluster
 
 SCRIPT = Path(__file__).parents[2] / "slurm" / "build_dataset.sbatch"
@@ -35,14 +36,11 @@ class User:
         """Run SubmitDataset with the usual options and these."""
         command = [sys.executable, "-m", "luigi", "--module", "workflows", "SubmitDataset", "--local-scheduler"]
         given = ["--model", self.model, "--partition", "low", *self.options, *options]
-        done = subprocess.run(
+        done = run_command(
             [*command, *map(str, given)],
             cwd=self.folder,
             env={**os.environ, **_only_slurm(self.cluster.env)},
-            capture_output=True,
-            text=True,
             timeout=120,
-            check=False,
         )
         return Outcome(done.returncode, done.stdout + done.stderr)
 
@@ -76,13 +74,10 @@ class User:
 
     def status(self) -> dict[str, Any]:
         """What `promptmill status --json` says."""
-        done = subprocess.run(
+        done = run_command(
             [sys.executable, "-m", "promptmill.cli", "status", str(self.run), "--json"],
             env={**os.environ, **_only_slurm(self.cluster.env)},
-            capture_output=True,
-            text=True,
             timeout=60,
-            check=False,
         )
         assert done.returncode == 0, done.stderr
         value: dict[str, Any] = json.loads(done.stdout)

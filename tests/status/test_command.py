@@ -22,6 +22,7 @@ from promptmill.settings import RunSettings
 from promptmill.shard import ShardCounts, ShardManifest
 from promptmill.slurm.options import SlurmOptions
 from promptmill.slurm.submission import Plan, prepare
+from tests.forkserver import run_command
 from tests.terminal import Terminal
 
 NOT_FOUND = 66
@@ -66,14 +67,11 @@ def told(run: RunFolder, writer: str, **changes: object) -> None:
 
 def status(*options: object, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command."""
-    return subprocess.run(
+    return run_command(
         [sys.executable, "-m", "promptmill.cli", "status", *map(str, options)],
         cwd=cwd,
         env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
         timeout=60,
-        check=False,
     )
 
 

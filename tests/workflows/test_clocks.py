@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from promptmill.run import RunFolder
 from promptmill.sampling import SamplingParameters
 from tests.command import build_dataset, committed, dataset_table, only_run, start
 from tests.fakes import fake_clock, fake_version
+from tests.forkserver import Process, run_command
 
 HOUR = 3600
 ROWS = 300
@@ -80,13 +80,13 @@ def _calm(run: Path, folder: Path) -> list[str]:
     return [responses[position] for position in range(ROWS)]
 
 
-def _wait_for_commits(process: subprocess.Popen[str], folder: Path, count: int) -> None:
+def _wait_for_commits(process: Process, folder: Path, count: int) -> None:
     """Until so many more chunks are there."""
     enough = _chunks(folder) + count
     _wait(process, lambda: _chunks(folder) >= enough)
 
 
-def _wait(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+def _wait(process: Process, condition: Callable[[], bool]) -> None:
     limit = time.monotonic() + 120
     while not condition():
         assert process.poll() is None, process.communicate()[0]
@@ -105,6 +105,6 @@ def _chunks(folder: Path) -> int:
 
 def _status(run: Path, environment: dict[str, str]) -> dict[str, object]:
     command = [sys.executable, "-m", "promptmill.cli", "status", str(run), "--json"]
-    told = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=True)
+    told = run_command(command, env={**os.environ, **environment}, check=True)
     status: dict[str, object] = json.loads(told.stdout)
     return status

@@ -17,6 +17,7 @@ from promptmill.run import RunFolder
 from promptmill.status import read_status
 from tests.command import build_dataset, dataset_table, only_run, parquet_files, rows_of, start
 from tests.endpoint.server import MODEL, WordServer
+from tests.forkserver import Process, run_command
 
 ROWS = 300
 KILLS = 4
@@ -43,7 +44,7 @@ def options(server: WordServer, prompts: Path, *more: object) -> list[object]:
     return [*common, "--prompts", prompts, "--checkpoint-seconds", 0.2, *more]
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_until(condition: Callable[[], bool], process: Process) -> None:
     """Until it holds, or the process has ended."""
     limit = time.monotonic() + 120
     while not condition() and process.poll() is None:
@@ -51,7 +52,7 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
         time.sleep(0.01)
 
 
-def wait_for_more(folder: Path, seen: dict[tuple[int, int], str], process: subprocess.Popen[str]) -> None:
+def wait_for_more(folder: Path, seen: dict[tuple[int, int], str], process: Process) -> None:
     """Until more rows than these are committed."""
     wait_until(lambda: len(rows_of(folder)) > len(seen), process)
 
@@ -119,7 +120,7 @@ def test_a_server_that_is_gone_ends_the_run_with_75(tmp_path: Path, prompts: Pat
     with WordServer() as other:
         filling = [sys.executable, "-m", "luigi", "--module", "workflows", "FillShards", "--local-scheduler"]
         named = ["--run-dir", str(run), "--endpoint-url", other.url]
-        filled = subprocess.run([*filling, *named], cwd=tmp_path, capture_output=True, text=True, check=False)
+        filled = run_command([*filling, *named], cwd=tmp_path)
         assert filled.returncode == 0, filled.stderr
         assert len(rows_of(tmp_path)) == ROWS
         assert len(other.texts) == ROWS - len(kept)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import Outcome, build_dataset, command, committed, dataset_table, only_run
+from tests.forkserver import run_command
 
 ROOT = Path(__file__).parents[2]
 ROWS = 300
@@ -27,9 +28,7 @@ def prompts(tmp_path: Path) -> Path:
 def hanging(number: int, *options: object, cwd: Path) -> Outcome:
     """The command, with a pass that hangs the first time it is come to."""
     program = [sys.executable, "-m", "tests.workflows.hanging", str(number), str(cwd / "hung"), *command(*options)[3:]]
-    done = subprocess.run(
-        program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False
-    )
+    done = run_command(program, cwd=ROOT, stderr=subprocess.STDOUT, timeout=300)
     return Outcome(done.returncode, done.stdout)
 
 
