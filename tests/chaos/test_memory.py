@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.chaos import memory
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_rows_under_a_memory_limit() -> None:
     """Preparing, filling and assembling, each in 500 MB with all libraries loaded; no row is lost or doubled."""
     (result,) = memory.run(long=False)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.kills import write_prompts
 from tests.chaos.soak import Life, growth, soak, table
 
 
+@pytest.mark.long
 def test_a_soak_tells_memory_files_and_rows(tmp_path: Path, slow_gpt2: Path) -> None:
     """Each life is watched until it is killed; no row that was committed goes."""
     write_prompts(tmp_path / "prompts.jsonl", 3000)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ CHAT_MODELS = ("Qwen/Qwen2.5-7B-Instruct", "meta-llama/Llama-2-7b-chat-hf")
 OF_OTHERS = ("No space left", "Disk quota", "CUDA out of memory")
 A_RUN = "luigi --module workflows BuildDataset --model gpt2 --name NAME --limit 2 --max-new-tokens 4 --local-scheduler"
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")])
+ALWAYS_RUN = ("README.md", "quickstart.md")
 WITH_COMMANDS = [document for document in DOCUMENTS if any(block.runs for block in blocks_of(document))]
 WITH_SLURM = [document for document in DOCUMENTS if any(block.needs_slurm for block in blocks_of(document))]
 
@@ -32,6 +34,12 @@ WITH_SLURM = [document for document in DOCUMENTS if any(block.needs_slurm for bl
 def name_of(document: Path) -> str:
     """For the test's own name."""
     return str(document.relative_to(ROOT))
+
+
+def _long(document: Path) -> Any:
+    """Most run in `make test-all` alone; that their command lines can be parsed is looked at always."""
+    marks = () if document.name in ALWAYS_RUN else (pytest.mark.long,)
+    return pytest.param(document, marks=marks)
 
 
 @pytest.fixture
@@ -79,7 +87,7 @@ def follow(block: Block, environment: dict[str, str]) -> None:
 
 
 @pytest.mark.demo
-@pytest.mark.parametrize("document", WITH_COMMANDS, ids=name_of)
+@pytest.mark.parametrize("document", [_long(path) for path in WITH_COMMANDS], ids=name_of)
 def test_the_commands_of_a_document_run(document: Path, reader: dict[str, str]) -> None:
     """One after the other, in one folder."""
     for block in blocks_of(document):

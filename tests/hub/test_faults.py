@@ -25,6 +25,8 @@ from tests.hub import (
 )
 from tests.hub.effects import Effect
 
+pytestmark = pytest.mark.long
+
 TOKEN = "hf_alice"
 WEIGHTS = bytes(range(256)) * 2000
 

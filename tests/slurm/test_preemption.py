@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.slurm.cluster import Cluster
 from tests.slurm.running import User
+
+pytestmark = pytest.mark.xdist_group("slurm 1")
 
 ROWS = 900
 PREEMPTIONS = 5

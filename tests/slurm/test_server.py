@@ -12,11 +12,14 @@ from promptmill.demo import demo_gguf
 from tests.slurm.cluster import Cluster
 from tests.slurm.running import User
 
+pytestmark = pytest.mark.xdist_group("slurm 2")
+
 ROWS = 256
 REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.mark.demo
+@pytest.mark.long
 def test_an_array_waits_for_its_server(cluster: Cluster, tmp_path: Path) -> None:
     """llama.cpp's server; submitted before it is up, and requeued when some rows are committed."""
     url = tmp_path / "server-url"

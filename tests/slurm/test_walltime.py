@@ -4,26 +4,62 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.slurm.cluster import Cluster
 from tests.slurm.running import User
 
-ROWS = 2600
+pytestmark = pytest.mark.xdist_group("slurm 1")
+
+ROWS_OF_MINUTES = 2600
+ROWS = 600
 
 
+def test_the_signal_before_a_walltime_ends_in_the_dataset_and_a_crash_loop_ends_by_itself(
+    cluster: Cluster, tmp_path: Path, slow_gpt2: Path
+) -> None:
+    """Two arrays at a time: one is told of its walltime when it has rows, as Slurm tells it, one before it has any."""
+    busy, barren = (User(cluster, tmp_path / name, slow_gpt2) for name in ("busy", "barren"))
+    for user in (busy, barren):
+        _submit(user, ROWS)
+
+    busy.wait_until(lambda: (busy.run / "shards").exists() and busy.rows_committed() > 50, 120)
+    (job,) = busy.records()
+    cluster.run("scancel", "--signal=USR2", job)
+    _wait_for_the_end(barren)
+    _require_requeued(busy)
+
+
+@pytest.mark.long
 def test_a_short_walltime_ends_in_the_dataset_and_a_crash_loop_ends_by_itself(
     cluster: Cluster, tmp_path: Path, slow_gpt2: Path
 ) -> None:
     """Three runs at a time: an array and a job that get on in each minute, an array that is never given the time to."""
     busy, barren, single = (User(cluster, tmp_path / name, slow_gpt2) for name in ("busy", "barren", "single"))
-    for user in (busy, barren, single):
-        user.folder.mkdir()
-        user.prompts(ROWS)
+    single.folder.mkdir()
+    single.prompts(ROWS_OF_MINUTES)
     job = single.submit_script("--time=1")
     for user in (busy, barren):
-        user.options = ("--prompts", "prompts.txt", "--max-new-tokens", 16, "--max-parallel", 1, "--time", "1")
-        submitted = user.submit("--checkpoint-seconds", 2, "--batch-size", 8)
-        assert submitted.code == 0, submitted.said
+        _submit(user, ROWS_OF_MINUTES)
 
+    _wait_for_the_end(barren)
+    _require_requeued(busy)
+    single.require_dataset(ROWS_OF_MINUTES)
+    said = (single.folder / f"promptmill-{job}.log").read_text()
+    assert "back into the queue" in said
+    assert "rows were already done" in said
+
+
+def _submit(user: User, rows: int) -> None:
+    user.folder.mkdir()
+    user.prompts(rows)
+    user.options = ("--prompts", "prompts.txt", "--max-new-tokens", 16, "--max-parallel", 1, "--time", "1")
+    submitted = user.submit("--checkpoint-seconds", 2, "--batch-size", 8)
+    assert submitted.code == 0, submitted.said
+
+
+def _wait_for_the_end(barren: User) -> None:
+    """End it three times before its first row; the job after it then says why it does not go on."""
     for _ in range(3):
         _end_before_the_first_row(barren)
     # The job that notes the end still runs for a moment.
@@ -34,8 +70,11 @@ def test_a_short_walltime_ends_in_the_dataset_and_a_crash_loop_ends_by_itself(
     assert "committed nothing" in status["reason"]
     assert "--time" in status["reason"]
 
+
+def _require_requeued(busy: User) -> None:
+    """It went on through requeues to its end, and made nothing twice."""
     busy.wait_until_idle(500)
-    busy.require_dataset(ROWS)
+    busy.require_dataset(len((busy.folder / "prompts.txt").read_text().splitlines()))
     status = busy.status()
     assert status["restarts"] >= 1
     reasons = [start["reason"] for record in busy.records().values() for start in record["starts"]]
@@ -43,11 +82,6 @@ def test_a_short_walltime_ends_in_the_dataset_and_a_crash_loop_ends_by_itself(
     assert set(reasons[:-1]) == {"walltime"}
     assert status["made_again"] == 0
     assert len(list(busy.run.glob("slurm/0*"))) == 1, "requeued, not submitted again"
-
-    single.require_dataset(ROWS)
-    said = (single.folder / f"promptmill-{job}.log").read_text()
-    assert "back into the queue" in said
-    assert "rows were already done" in said
 
 
 def _end_before_the_first_row(user: User) -> None:

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from tests.command import only_run
+from tests.forkserver import start_command
 
-ROWS = 400
+ROWS = 120
 
 
 class Page:
@@ -88,7 +89,7 @@ def test_the_page_shows_each_shards_progress_and_the_report(page: Page, slow_gpt
         "--model", slow_gpt2, "--prompts", prompts, "--max-new-tokens", 60, "--batch-size", 2,
     ]  # fmt: skip
     seen: list[dict[str, Any]] = []
-    with subprocess.Popen(
+    with start_command(
         list(map(str, command)), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         while process.poll() is None:
