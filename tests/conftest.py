@@ -16,10 +16,11 @@ from promptmill.demo import ensure_demo_model
 from tests.engine.tiny import BOS, EOS, VOCABULARY, byte_tokenizer
 from tests.forkserver import set_environment
 from tests.hub.fixtures import hub
-from tests.slurm.fixtures import _slurm, cluster
+from tests.slurm.fixtures import _slurm, cluster, source
 
-__all__ = ["_slurm", "cluster", "hub"]
+__all__ = ["_slurm", "cluster", "hub", "source"]
 
+LONG_SECONDS = 10
 FIRST = ("slurm 1", "slurm 2", "long", "demo")
 """Which tests begin first when several are run at a time: what waits longest must not begin last."""
 
@@ -43,6 +44,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "cluster" in getattr(item, "fixturenames", ()) and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group("slurm 2"))
     items.sort(key=_turn)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that take long and have no marker that says so; it is a report, as machines differ."""
+    seconds: dict[str, float] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport) and "long" not in report.keywords:
+                seconds[report.nodeid] = seconds.get(report.nodeid, 0.0) + report.duration
+    slow = sorted((time, name) for name, time in seconds.items() if time > LONG_SECONDS)
+    if slow:
+        terminalreporter.section(f"tests over {LONG_SECONDS} s without the marker `long`")
+        for time, name in reversed(slow):
+            terminalreporter.write_line(f"{time:7.1f} s  {name}")
 
 
 def _turn(item: pytest.Item) -> int:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.endpoint.server import WordServer
 from tests.slurm.cluster import Cluster, missing_programs
+from tests.slurm.running import Source, on_cpu, on_server
 
 REQUIRE = "PROMPTMILL_REQUIRE_SLURM"
 
@@ -29,6 +31,16 @@ def _slurm() -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.stop()
+
+
+@pytest.fixture(params=["endpoint", pytest.param("transformers", marks=pytest.mark.long)])
+def source(request: pytest.FixtureRequest) -> Iterator[Source]:
+    """What makes the rows of a run that things are done to: a server at a steady pace; in the long tests a model."""
+    if request.param == "transformers":
+        yield on_cpu(request.getfixturevalue("slow_gpt2"), batch_size=4)
+        return
+    with WordServer(seconds=0.2) as server:
+        yield on_server(server, at_once=4)
 
 
 @pytest.fixture

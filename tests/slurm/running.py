@@ -7,23 +7,49 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.command import Outcome, committed, dataset_table, only_run
+from tests.endpoint.server import MODEL, WordServer
 from tests.forkserver import run_command
 from tests.slurm.cluster import Cluster
 
 SCRIPT = Path(__file__).parents[2] / "slurm" / "build_dataset.sbatch"
 
 
+@dataclass(frozen=True)
+class Source:
+    """What makes the rows: a model in the jobs themselves, or a server that they ask.
+
+    Attributes:
+        at_once: rows that one task has under way.
+    """
+
+    model: object
+    options: tuple[object, ...] = ()
+    at_once: int = 0
+
+
+def on_cpu(model: Path, *, batch_size: int) -> Source:
+    """A model that each task loads."""
+    return Source(model, ("--batch-size", batch_size), batch_size)
+
+
+def on_server(server: WordServer, *, at_once: int) -> Source:
+    """A server in the process of the test: a task starts soon, costs little, and goes at the server's pace."""
+    where = ("--engine", "endpoint", "--endpoint-url", server.url, "--endpoint-concurrency", at_once)
+    return Source(MODEL, (*where, "--gpus-per-task", 0), at_once)
+
+
 class User:
     """Somebody at the login node, in a folder of their own."""
 
-    def __init__(self, cluster: Cluster, folder: Path, model: Path) -> None:
+    def __init__(self, cluster: Cluster, folder: Path, source: Path | Source) -> None:
         self.cluster = cluster
         self.folder = folder
-        self.model = model
+        self.source = source if isinstance(source, Source) else Source(source)
         self.options: tuple[object, ...] = ()
 
     def prompts(self, rows: int, name: str = "prompts.txt") -> Path:
@@ -35,7 +61,8 @@ class User:
     def submit(self, *options: object) -> Outcome:
         """Run SubmitDataset with the usual options and these."""
         command = [sys.executable, "-m", "luigi", "--module", "workflows", "SubmitDataset", "--local-scheduler"]
-        given = ["--model", self.model, "--partition", "low", *self.options, *options]
+        source = ("--model", self.source.model, *self.source.options)
+        given = [*source, "--partition", "low", *self.options, *options]
         done = run_command(
             [*command, *map(str, given)],
             cwd=self.folder,
@@ -48,7 +75,7 @@ class User:
         """Edit a copy of the script for one job as a user would, and submit it; returns the job's number."""
         text = SCRIPT.read_text()
         edits = {
-            "--model gpt2": f"--model {self.model} --max-new-tokens 16 --checkpoint-seconds 1 --batch-size 4",
+            "--model gpt2": f"--model {self.source.model} --max-new-tokens 16 --checkpoint-seconds 1 --batch-size 4",
             "prompts.jsonl": "prompts.txt",
             # Slurm binds no cores here: one, or the threads of several jobs hinder each other.
             "srun luigi": "srun taskset -c 0 luigi",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.command import committed
 from tests.slurm.cluster import Cluster
-from tests.slurm.running import SCRIPT, User
+from tests.slurm.running import SCRIPT, Source, User
 
 pytestmark = pytest.mark.xdist_group("slurm 2")
 
@@ -17,17 +17,17 @@ ROWS = 300
 
 
 def test_a_stopped_job_requeues_itself_and_a_cancelled_array_is_submitted_again(
-    cluster: Cluster, tmp_path: Path, slow_gpt2: Path
+    cluster: Cluster, tmp_path: Path, slow_gpt2: Path, source: Source
 ) -> None:
     """Two runs at the same time, each ended once when some of its rows are committed."""
-    single, array = (User(cluster, tmp_path / name, slow_gpt2) for name in ("single", "array"))
+    single, array = User(cluster, tmp_path / "single", slow_gpt2), User(cluster, tmp_path / "array", source)
     for user in (single, array):
         user.folder.mkdir()
         user.prompts(ROWS)
     # A limit so short that every stop is near its end; the signal comes from here.
     job = single.submit_script("--time=4")
     array.options = ("--prompts", "prompts.txt", "--max-new-tokens", 16, "--max-parallel", 1, "--time", "20:00")
-    submitted = array.submit("--partition", "cancel", "--checkpoint-seconds", 1, "--batch-size", 4)
+    submitted = array.submit("--partition", "cancel", "--checkpoint-seconds", 1)
     assert submitted.code == 0, submitted.said
 
     array.wait_until(lambda: _rows(array) > 20, 120)

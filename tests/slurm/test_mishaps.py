@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster
-from tests.slurm.running import User
+from tests.slurm.running import Source, User
 
 pytestmark = pytest.mark.xdist_group("slurm 2")
 
@@ -17,12 +17,12 @@ pytestmark = pytest.mark.xdist_group("slurm 2")
 ROWS = 3200
 
 
-def test_mishaps_lose_nothing(cluster: Cluster, tmp_path: Path, slow_gpt2: Path) -> None:
+def test_mishaps_lose_nothing(cluster: Cluster, tmp_path: Path, source: Source) -> None:
     """A cancelled task, a requeued one, no slurmctld for 20 s, a slurmd killed under its jobs."""
-    user = User(cluster, tmp_path, slow_gpt2)
+    user = User(cluster, tmp_path, source)
     user.prompts(ROWS)
     user.options = ("--prompts", "prompts.txt", "--max-new-tokens", 16, "--max-parallel", 4, "--time", "20:00")
-    user.options = (*user.options, "--checkpoint-seconds", 2, "--batch-size", 8)
+    user.options = (*user.options, "--checkpoint-seconds", 2)
     submitted = user.submit()
     assert submitted.code == 0, submitted.said
     user.wait_until(lambda: (user.run / "shards").exists() and user.rows_committed() > 100, 90)

@@ -7,21 +7,20 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster
-from tests.slurm.running import User
+from tests.slurm.running import Source, User
 
 pytestmark = pytest.mark.xdist_group("slurm 1")
 
 ROWS = 900
 PREEMPTIONS = 5
-BATCH = 4
 
 
-def test_preemption_keeps_committed_rows_and_repeats_few(cluster: Cluster, tmp_path: Path, slow_gpt2: Path) -> None:
+def test_preemption_keeps_committed_rows_and_repeats_few(cluster: Cluster, tmp_path: Path, source: Source) -> None:
     """A job of higher priority takes all nodes, twice; the array returns each time by itself."""
-    user = User(cluster, tmp_path, slow_gpt2)
+    user = User(cluster, tmp_path, source)
     user.prompts(ROWS)
     user.options = ("--prompts", "prompts.txt", "--max-new-tokens", 16, "--max-parallel", 3, "--time", "20:00")
-    submitted = user.submit("--checkpoint-seconds", 5, "--batch-size", BATCH)
+    submitted = user.submit("--checkpoint-seconds", 5)
     assert submitted.code == 0, submitted.said
     kept: dict[Path, bytes] = {}
     for _ in range(2):
@@ -39,8 +38,8 @@ def test_preemption_keeps_committed_rows_and_repeats_few(cluster: Cluster, tmp_p
     assert status["preemptions"] >= PREEMPTIONS
     assert status["restarts"] == status["preemptions"]
     assert status["made_again"] / ROWS < 0.05
-    # Rows that were under way count as nothing, but cost something: at most a batch a restart.
-    assert (status["made_again"] + BATCH * status["restarts"]) / ROWS < 0.05
+    # Rows that were under way count as nothing, but cost something: at most what is under way at a restart.
+    assert (status["made_again"] + source.at_once * status["restarts"]) / ROWS < 0.05
     print(f"preemptions {status['preemptions']}, rows made again {status['made_again']} of {ROWS}")
 
 

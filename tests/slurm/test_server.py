@@ -10,7 +10,7 @@ import pytest
 
 from promptmill.demo import demo_gguf
 from tests.slurm.cluster import Cluster
-from tests.slurm.running import User
+from tests.slurm.running import Source, User
 
 pytestmark = pytest.mark.xdist_group("slurm 2")
 
@@ -26,7 +26,7 @@ def test_an_array_waits_for_its_server(cluster: Cluster, tmp_path: Path) -> None
     serve = shlex.join([sys.executable, "-m", "tests.llama_cpp", str(demo_gguf()), str(url)])
     place = ("-p", "low", "-J", "server", "--requeue", "--open-mode=append", "-D", str(REPOSITORY))
     server = cluster.run("sbatch", "--parsable", *place, "-o", str(tmp_path / "server.log"), f"--wrap=exec {serve}")
-    user = User(cluster, tmp_path, Path("smollm2"))
+    user = User(cluster, tmp_path, Source("smollm2"))
     user.prompts(ROWS)
     user.options = ("--engine", "endpoint", "--endpoint-url", f"@{url}", "--endpoint-api", "chat")
     user.options = (*user.options, "--gpus-per-task", 0, "--max-parallel", 2, "--time", "10:00")

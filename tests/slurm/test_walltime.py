@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.endpoint.server import Asked, Reply, WordServer
 from tests.slurm.cluster import Cluster
-from tests.slurm.running import User
+from tests.slurm.running import User, on_cpu, on_server
 
 pytestmark = pytest.mark.xdist_group("slurm 1")
 
@@ -16,18 +17,26 @@ ROWS = 600
 
 
 def test_the_signal_before_a_walltime_ends_in_the_dataset_and_a_crash_loop_ends_by_itself(
-    cluster: Cluster, tmp_path: Path, slow_gpt2: Path
+    cluster: Cluster, tmp_path: Path
 ) -> None:
     """Two arrays at a time: one is told of its walltime when it has rows, as Slurm tells it, one before it has any."""
-    busy, barren = (User(cluster, tmp_path / name, slow_gpt2) for name in ("busy", "barren"))
-    for user in (busy, barren):
-        _submit(user, ROWS)
+    with WordServer(seconds=0.1) as server, WordServer(_answer_trials_alone) as silent:
+        busy = User(cluster, tmp_path / "busy", on_server(server, at_once=4))
+        barren = User(cluster, tmp_path / "barren", on_server(silent, at_once=4))
+        for user in (busy, barren):
+            _submit(user, ROWS)
 
-    busy.wait_until(lambda: (busy.run / "shards").exists() and busy.rows_committed() > 50, 120)
-    (job,) = busy.records()
-    cluster.run("scancel", "--signal=USR2", job)
-    _wait_for_the_end(barren)
-    _require_requeued(busy)
+        busy.wait_until(lambda: (busy.run / "shards").exists() and busy.rows_committed() > 50, 120)
+        (job,) = busy.records()
+        # USR2 would let it use its time to the last seconds, as the long test shows.
+        cluster.run("scancel", "--signal=TERM", job)
+        assert busy.rows_committed() < ROWS, "the run was over before the signal: make it longer"
+        _wait_for_the_end(barren)
+        _require_requeued(busy)
+
+
+def _answer_trials_alone(asked: Asked) -> Reply | None:
+    return Reply(hangs=True) if "prompt number" in asked.text else None
 
 
 @pytest.mark.long
@@ -35,7 +44,8 @@ def test_a_short_walltime_ends_in_the_dataset_and_a_crash_loop_ends_by_itself(
     cluster: Cluster, tmp_path: Path, slow_gpt2: Path
 ) -> None:
     """Three runs at a time: an array and a job that get on in each minute, an array that is never given the time to."""
-    busy, barren, single = (User(cluster, tmp_path / name, slow_gpt2) for name in ("busy", "barren", "single"))
+    source = on_cpu(slow_gpt2, batch_size=8)
+    busy, barren, single = (User(cluster, tmp_path / name, source) for name in ("busy", "barren", "single"))
     single.folder.mkdir()
     single.prompts(ROWS_OF_MINUTES)
     job = single.submit_script("--time=1")
@@ -54,7 +64,7 @@ def _submit(user: User, rows: int) -> None:
     user.folder.mkdir()
     user.prompts(rows)
     user.options = ("--prompts", "prompts.txt", "--max-new-tokens", 16, "--max-parallel", 1, "--time", "1")
-    submitted = user.submit("--checkpoint-seconds", 2, "--batch-size", 8)
+    submitted = user.submit("--checkpoint-seconds", 2)
     assert submitted.code == 0, submitted.said
 
 
