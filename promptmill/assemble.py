@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from promptmill.shard import ShardCounts
 logger = logging.getLogger(__name__)
 
 _ROW_GROUP = 1000
+WriteReport = Callable[[RunFolder], None]
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,14 @@ class LaidOut:
     damaged: list[int]
 
 
-def assemble(run: RunFolder) -> list[int]:
+def assemble(run: RunFolder, write_report: WriteReport = attempt_report) -> list[int]:
     """Write the dataset of a run whose shards are complete; returns the shards that turned out damaged.
 
     Of a damaged shard the bad file is set aside and the rest is kept, so that generating it again
     makes only the rows that were lost; call this again afterwards.
+
+    Args:
+        write_report: writes report and picture once the rows are there, for the card to show.
 
     Raises:
         StorageError: the disk is full, or the run's own files are damaged.
@@ -75,7 +79,7 @@ def assemble(run: RunFolder) -> list[int]:
     manifest = recorded_manifest(run)
     laid_out = lay_out(run, manifest, range(len(manifest.shards)))
     if not laid_out.damaged:
-        _finish(run, manifest, laid_out.files, laid_out.counts)
+        _finish(run, manifest, laid_out, write_report)
     return laid_out.damaged
 
 
@@ -149,12 +153,13 @@ def _write_shard(path: Path, table: pa.Table) -> DatasetFile:
     return DatasetFile(table.num_rows, path.stat().st_size, sha256_of(path))
 
 
-def _finish(run: RunFolder, manifest: PromptsManifest, files: dict[str, DatasetFile], counts: ShardCounts) -> None:
+def _finish(run: RunFolder, manifest: PromptsManifest, laid_out: LaidOut, write_report: WriteReport) -> None:
+    files, counts = laid_out.files, laid_out.counts
     for folder in (run.dataset, run.dataset / "data"):
         remove_stale_temporaries(folder)
     for stale in _unlisted(run.dataset, files):
         stale.unlink(missing_ok=True)
-    attempt_report(run)
+    write_report(run)
     card = run.dataset / "README.md"
     with atomic_write(card) as temporary:
         temporary.write_text(card_text(run, manifest, counts), encoding="utf-8")

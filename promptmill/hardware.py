@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,13 +92,17 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def host_memory() -> int:
-    """Bytes of memory that may still be used: the machine's, or the control group's if that is less."""
+def host_memory(control_groups: Iterable[Path] | None = None) -> int:
+    """Bytes of memory that may still be used: the machine's, or that of a control group that has less left.
+
+    Args:
+        control_groups: folders of control groups (version 2); None for all that this process is in.
+    """
     import psutil
 
-    available = int(psutil.virtual_memory().available)
-    left = [limit - used for limit, used in _control_groups()]
-    return max(0, min([available, *left]))
+    groups = _own_groups() if control_groups is None else control_groups
+    left = [found[0] - found[1] for group in groups if (found := _limit_and_use(group)) is not None]
+    return max(0, min([int(psutil.virtual_memory().available), *left]))
 
 
 def narrow_to(gpus: Sequence[Gpu]) -> None:
@@ -123,17 +127,18 @@ def _given() -> str | None:
     return _Narrowed.original if _Narrowed.active else os.environ.get(VISIBLE)
 
 
-def _control_groups() -> list[tuple[int, int]]:
-    """Limit and use of the memory of each control group (version 2) that this process is in."""
+def _own_groups() -> list[Path]:
+    """The folders of the control groups (version 2) that this process is in."""
     try:
         path = Path("/proc/self/cgroup").read_text().splitlines()[-1].rsplit(":", 1)[-1].strip("/")
     except (OSError, IndexError):
         return []
     groups = [_CGROUP / path, *(_CGROUP / path).parents]
-    return [found for group in groups if group.is_relative_to(_CGROUP) and (found := _limit_and_use(group))]
+    return [group for group in groups if group.is_relative_to(_CGROUP)]
 
 
 def _limit_and_use(group: Path) -> tuple[int, int] | None:
+    """Bytes of memory that a control group may use and does; None where it has no limit."""
     try:
         limit, used = (group / "memory.max").read_text().strip(), (group / "memory.current").read_text()
         cached = re.search(r"^inactive_file (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)

@@ -11,6 +11,7 @@ NETWORK = frozenset(
      "pvfs2", "panfs", "wekafs", "vastnfs", "fuse.glusterfs", "fuse.sshfs", "fuse.ceph", "fuse.ceph-fuse", "fhgfs"}
 )  # fmt: skip
 IN_MEMORY = frozenset({"tmpfs", "ramfs"})
+MOUNTS = Path("/proc/self/mounts")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Mount:
         return self.kind in IN_MEMORY
 
 
-def mount_of(folder: Path, table: Path = Path("/proc/self/mounts")) -> Mount | None:
+def mount_of(folder: Path, table: Path = MOUNTS) -> Mount | None:
     """The mount that a folder lies on; None where the kernel does not say."""
     try:
         lines = table.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from promptmill.run import Identity, RunFolder, fix_identity, recorded_identity
 from promptmill.settings import RunSettings
 from promptmill.vllm.loading import load_into_vllm
 from promptmill.vllm.plan import decide_for_vllm
-from promptmill.vllm.proof import prove
+from promptmill.vllm.proof import prove as prove_in_vllm
 
 logger = logging.getLogger(__name__)
 
@@ -70,14 +71,32 @@ class Placement:
         return cls(Decision.from_json(value["decision"]), Measured(**value["measured"]), options)
 
 
+Prove = Callable[[RunFolder, PinnedModel, Checkpoint, Decision], Measured]
+
+
+def load_and_measure(run: RunFolder, pinned: PinnedModel, checkpoint: Checkpoint, decision: Decision) -> Measured:
+    """Load the model into the run's engine, and generate a little."""
+    if run.settings.engine == "vllm":
+        return prove_in_vllm(load_into_vllm(pinned, decision), decision)
+    return calibrate(load_decided(run.data, pinned, checkpoint, decision), decision)
+
+
 @few_collections()
 def place_model(
-    run: RunFolder, hardware: Hardware, prompts: PreparedPrompts, options: PlacementOptions | None = None
+    run: RunFolder,
+    hardware: Hardware,
+    prompts: PreparedPrompts,
+    options: PlacementOptions | None = None,
+    *,
+    prove: Prove = load_and_measure,
 ) -> Placement:
     """Decide, fix the run's identity, load the model for real once, measure, and write it all down.
 
     Hardware of a kind that was met before is neither decided on nor measured again, unless the
     options have changed since.
+
+    Args:
+        prove: shows that the model can be used as decided, and measures what it takes.
 
     Raises:
         ConfigurationError: the hardware cannot do the run's dtype, or model and prompts do not fit together.
@@ -99,7 +118,7 @@ def place_model(
         # Another machine began this run: its dtype and quantization hold, as they change the bytes.
         decision = _decided(run, checkpoint, hardware, options)
     _say(decision)
-    placement = Placement(decision, _proven(run, pinned, checkpoint, decision), options)
+    placement = Placement(decision, prove(run, pinned, checkpoint, decision), options)
     write_json(run.placement(hardware.label), {"fingerprint": identity.fingerprint, **placement.to_json()})
     return placement
 
@@ -183,13 +202,6 @@ def _decided(run: RunFolder, checkpoint: Checkpoint, hardware: Hardware, options
     if run.settings.engine == "vllm":
         return decide_for_vllm(decide, options, quantization, checkpoint, gpus=len(hardware.gpus))
     return decide(options, quantization)
-
-
-def _proven(run: RunFolder, pinned: PinnedModel, checkpoint: Checkpoint, decision: Decision) -> Measured:
-    """Load the model into the run's engine, and generate a little."""
-    if run.settings.engine == "vllm":
-        return prove(load_into_vllm(pinned, decision), decision)
-    return calibrate(load_decided(run.data, pinned, checkpoint, decision), decision)
 
 
 def _say(decision: Decision) -> None:

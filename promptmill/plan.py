@@ -13,7 +13,8 @@ from promptmill.shard import ShardManifest, ShardStore
 
 # Luigi's scheduler is quadratic in the number of tasks: 1,000 take 2 s over a whole run, 4,000 take 180 s.
 MAX_SHARDS = 1000
-_SMALL_SHARD_ROWS = 128
+SMALL_SHARD_ROWS = 128
+"""Rows of a shard of a small set."""
 _FEW_SHARDS = 16
 _SHARD_ROWS = 4096
 
@@ -44,26 +45,29 @@ class PromptsManifest:
         return (stop - start) * self.samples
 
 
-def shard_count(rows: int) -> int:
+def shard_count(rows: int, small_shard_rows: int = SMALL_SHARD_ROWS) -> int:
     """How many shards a dataset of `rows` has.
 
     It depends on nothing else, so that a run may go on with any number of workers. Small sets
     still give a few processes something to do; large ones stay below what Luigi schedules quickly.
     """
-    few = min(rows // _SMALL_SHARD_ROWS, _FEW_SHARDS)
+    few = min(rows // small_shard_rows, _FEW_SHARDS)
     return max(1, few, min(rows // _SHARD_ROWS, MAX_SHARDS))
 
 
-def cut(prompts: int, samples: int) -> tuple[tuple[int, int], ...]:
+def cut(prompts: int, samples: int, small_shard_rows: int = SMALL_SHARD_ROWS) -> tuple[tuple[int, int], ...]:
     """The shards' borders: whole prompts, as equal as can be."""
-    count = min(shard_count(prompts * samples), prompts)
+    count = min(shard_count(prompts * samples, small_shard_rows), prompts)
     borders = [prompts * index // count for index in range(count + 1)]
     return tuple(pairwise(borders))
 
 
-def write_manifest(run: RunFolder, prompts: PreparedPrompts, samples: int) -> None:
+def write_manifest(
+    run: RunFolder, prompts: PreparedPrompts, samples: int, small_shard_rows: int = SMALL_SHARD_ROWS
+) -> None:
     """Fix the shards and prove the prepared prompts complete."""
-    manifest = PromptsManifest(prompts, samples, cut(prompts.rows, samples), sha256_of(run.prompts_table))
+    shards = cut(prompts.rows, samples, small_shard_rows)
+    manifest = PromptsManifest(prompts, samples, shards, sha256_of(run.prompts_table))
     write_json(run.prompts, asdict(manifest))
 
 

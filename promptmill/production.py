@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 from promptmill.cost import Budget
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.engine.choosing import EngineOptions, choose_engine
+from promptmill.engine.contract import Engine
 from promptmill.error_share import ErrorShare, committed_tally
 from promptmill.errors import ConfigurationError
 from promptmill.generate import PromptForm, fill_shard, missing_requests
@@ -29,19 +30,29 @@ logger = logging.getLogger(__name__)
 
 Tell = Callable[[float, str], None]
 OnStall = Callable[[str], None]
+Choose = Callable[[RunFolder, EngineOptions], Engine]
 
 
-@lru_cache(maxsize=1)
-def _pace_of(run: Path) -> Pace:
-    # Of the run that this process fills, and not of each shard: in the last seconds of a walltime a
-    # shard that is begun would know nothing, and begin rows that cannot be finished.
-    return Pace()
+@dataclass(frozen=True)
+class SoFar:
+    """What a process knows of the run that it fills, kept from shard to shard.
+
+    Attributes:
+        pace: in the last seconds of a walltime a shard that is begun would know nothing else, and begin rows that
+            cannot be finished.
+        errors: what this process makes of one shard counts for the next.
+    """
+
+    pace: Pace
+    errors: ErrorShare
+
+    @classmethod
+    def read(cls, run: RunFolder, max_error_share: float) -> SoFar:
+        """What a process knows that begins: the rows that are committed."""
+        return cls(Pace(), ErrorShare(max_error_share, committed_tally(run, recorded_manifest(run))))
 
 
-@lru_cache(maxsize=1)
-def _errors_of(run: RunFolder, most: float) -> ErrorShare:
-    # Of the run as well: what this process makes of one shard counts for the next.
-    return ErrorShare(most, committed_tally(run, recorded_manifest(run)))
+_so_far = lru_cache(maxsize=1)(SoFar.read)
 
 
 @lru_cache(maxsize=1)
@@ -70,6 +81,8 @@ def produce_shard(
     tell: Tell | None = None,
     tolerance: Tolerance = USUAL,
     on_stall: OnStall | None = None,
+    choose: Choose = choose_engine,
+    so_far: SoFar | None = None,
 ) -> bool:
     """Generate what is missing of one shard; True once it is complete, False if told to stop.
 
@@ -80,6 +93,8 @@ def produce_shard(
         tell: gets the share of the shard that is done (0 to 1) and a sentence, every few seconds.
         tolerance: when to give up.
         on_stall: told why, before the process is ended because nothing moves (`promptmill.watchdog`).
+        choose: makes the engine, once it is known that there is something to generate.
+        so_far: what is known of the run; None for what this process has kept.
 
     Raises:
         ConfigurationError: there is no such shard.
@@ -96,10 +111,10 @@ def produce_shard(
     if not missing:
         store.complete()
         return True
-    errors = _errors_of(run, tolerance.max_error_share)
-    errors.judge()  # before minutes go into loading
+    so_far = so_far or _so_far(run, tolerance.max_error_share)
+    so_far.errors.judge()  # before minutes go into loading
     _say_what_changed(run)
-    engine = choose_engine(run, EngineOptions(batch_size, processes, endpoint))
+    engine = choose(run, EngineOptions(batch_size, processes, endpoint))
     budget = _budget(run, manifest, shard, endpoint)
     history = ShardHistory(run.progress / f"{writer_name()}.jsonl", shard, len(missing))
     with history, _progress(run, manifest, shard, len(missing), tell) as progress, stop.draining():
@@ -107,7 +122,7 @@ def produce_shard(
         def on_row(row: Row) -> None:
             progress.add(row)
             history.add(row)
-            errors.add(row)
+            so_far.errors.add(row)
             if budget is not None:
                 budget.add(row)
 
@@ -128,7 +143,7 @@ def produce_shard(
             on_row=on_row,
             # What is under way is paid for, so it is waited for.
             time_for=lambda seconds: stop.time_for(seconds) and not (budget and budget.reached),
-            pace=_pace_of(run.path),
+            pace=so_far.pace,
             watch=watchdog.watching,
         )
     if not done and budget is not None:

@@ -8,6 +8,7 @@ import luigi
 
 from promptmill.assemble import assemble, recorded_dataset
 from promptmill.plan import recorded_manifest
+from promptmill.report.attempt import attempt_report
 from tasks.announcing import link_to
 from tasks.engine_stages import fetching_stages
 from tasks.generate_shard import GenerateShard
@@ -18,6 +19,8 @@ from tasks.stage import Stage, target
 
 class AssembleDataset(HardwareParameters, Stage):
     """Generates all shards, then writes Parquet files, card and manifest."""
+
+    write_report = staticmethod(attempt_report)
 
     def requires(self) -> list[luigi.Task]:
         """The prompts, which say how many shards there are; and the model, fetched where the internet is."""
@@ -34,7 +37,7 @@ class AssembleDataset(HardwareParameters, Stage):
     def run(self) -> Iterator[list[GenerateShard]]:
         """All shards, then the dataset; shards that turn out damaged once more."""
         yield self._shards()
-        if assemble(self.folder):
+        if assemble(self.folder, self.write_report):
             # The damaged ones now count as unfinished: Luigi runs them, then this method from its top.
             yield self._shards()
         link_to(self, self.folder.report)

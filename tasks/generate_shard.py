@@ -25,6 +25,7 @@ class GenerateShard(HardwareParameters, Stage):
     """Generates the rows of one shard that are not committed yet."""
 
     shard = integer(description="Number of the shard, from 0.")
+    produce = staticmethod(produce_shard)
 
     def requires(self) -> Stage:
         """A model that is known to load here, or a server that has one."""
@@ -67,7 +68,7 @@ class GenerateShard(HardwareParameters, Stage):
                 time.sleep(1)  # another process is at this very shard
 
     def _fill(self, shard: int, stop: StopRequest, tell: Announcer) -> None:
-        done = produce_shard(
+        done = self.produce(
             self.folder,
             shard,
             batch_size=self.batch_size,

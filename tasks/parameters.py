@@ -19,12 +19,15 @@ class Setting(luigi.Parameter):
     """A parameter that is read by `convert`; an empty value is None where the default is None.
 
     Luigi itself turns a ValueError of `parse` into a traceback; here it becomes one sentence.
+
+    Args:
+        kind: what a value is, in words.
     """
 
     def __init__(self, convert: Callable[[str], Any] = str, *, kind: str = "text", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._convert = convert
-        self._kind = kind
+        self.kind = kind
 
     def parse(self, value: Any) -> Any:
         """The value of a text from the command line or luigi.cfg."""
@@ -35,7 +38,7 @@ class Setting(luigi.Parameter):
                 return self._convert(value)
             except ValueError as error:
                 raise ConfigurationError(
-                    f"{self._option}: {_cut(value)} is not {self._kind}. {self.description}"
+                    f"{self._option}: {_cut(value)} is not {self.kind}. {self.description}"
                 ) from error
 
     def serialize(self, value: Any) -> str:

@@ -16,6 +16,8 @@ from tasks.stage import Stage, target
 class PlaceModel(PlacementParameters, Stage):
     """Fixes the run's identity and proves that its model loads on this kind of hardware."""
 
+    place = staticmethod(place_model)
+
     def requires(self) -> list[luigi.Task]:
         """The model's files; and the prompts, which are a part of the identity."""
         return [self.clone(DownloadModel), self.clone(PreparePrompts)]
@@ -34,4 +36,4 @@ class PlaceModel(PlacementParameters, Stage):
     def run(self) -> None:
         """Decide, load, measure, write down."""
         prompts = recorded_manifest(self.folder).prompts
-        place_model(self.folder, detect_hardware(), prompts, self.placement_options)
+        self.place(self.folder, detect_hardware(), prompts, self.placement_options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import luigi
 
-from promptmill.plan import write_manifest
+from promptmill.plan import SMALL_SHARD_ROWS, write_manifest
 from promptmill.prompts import PromptOptions, prepare_prompts
 from promptmill.run import recorded_prompts_source
 from tasks.stage import Stage, target
@@ -14,6 +14,7 @@ class PreparePrompts(Stage):
     """Turns the user's files into one table of prompts with stable ids, and cuts it into shards."""
 
     priority = 50  # Bad rows are found before a model is downloaded.
+    small_shard_rows = SMALL_SHARD_ROWS
 
     def output(self) -> luigi.LocalTarget:
         """The manifest, written after the table."""
@@ -29,4 +30,4 @@ class PreparePrompts(Stage):
             limit=settings.limit,
         )
         prepared = prepare_prompts(options, self.folder.prompts_table)
-        write_manifest(self.folder, prepared, settings.samples_per_prompt)
+        write_manifest(self.folder, prepared, settings.samples_per_prompt, self.small_shard_rows)

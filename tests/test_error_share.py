@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from promptmill import production
 from promptmill.engine.contract import Completion, MayBegin, Request, ShouldStop, always
 from promptmill.error_share import ErrorShare, Tally, committed_tally
 from promptmill.errors import EngineError
 from promptmill.plan import recorded_manifest, shard_store, write_manifest
-from promptmill.production import produce_shard
+from promptmill.production import SoFar, produce_shard
 from promptmill.prompts import PromptOptions, prepare_prompts
 from promptmill.rows import Row
 from promptmill.run import RunFolder
 from promptmill.stopping import StopRequest
-from promptmill.tolerance import Tolerance
 from tests.fakes import StubEngine, begun_run
 
 ROWS = 512  # four shards of 128
@@ -47,11 +44,18 @@ def run(tmp_path: Path) -> RunFolder:
     return run
 
 
-def produce(run: RunFolder, shard: int, engine: StubEngine, monkeypatch: pytest.MonkeyPatch, **options: Any) -> bool:
+def produce(run: RunFolder, shard: int, engine: StubEngine, most: float = 0.5) -> bool:
     """What a process that has just begun does."""
-    production._errors_of.cache_clear()
-    monkeypatch.setattr(production, "choose_engine", lambda *_: engine)
-    return produce_shard(run, shard, batch_size=None, checkpoint_seconds=60, processes=1, stop=StopRequest(), **options)
+    return produce_shard(
+        run,
+        shard,
+        batch_size=None,
+        checkpoint_seconds=60,
+        processes=1,
+        stop=StopRequest(),
+        choose=lambda *_: engine,
+        so_far=SoFar.read(run, most),
+    )
 
 
 def rows(run: RunFolder, shard: int) -> int:
@@ -59,27 +63,27 @@ def rows(run: RunFolder, shard: int) -> int:
     return int(shard_store(run, recorded_manifest(run), shard).read().num_rows)
 
 
-def test_a_run_of_errors_is_stopped_and_stays_so(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_errors_is_stopped_and_stays_so(run: RunFolder) -> None:
     """At a hundred rows; a restart loads and makes nothing, whichever shard it takes; a larger share goes on."""
     with pytest.raises(EngineError, match=r"60 of 100 rows that this process made .*\(60 times\): too long by 0"):
-        produce(run, 2, Failing(), monkeypatch)
+        produce(run, 2, Failing())
     assert rows(run, 2) == 100
     for shard in (2, 0):
         again = Failing()
         with pytest.raises(EngineError, match=r"60 of 100 rows of the run ended in error"):
-            produce(run, shard, again, monkeypatch)
+            produce(run, shard, again)
         assert again.generated == []
-    assert produce(run, 2, Failing(), monkeypatch, tolerance=Tolerance(max_error_share=0.7))
+    assert produce(run, 2, Failing(), most=0.7)
     with pytest.raises(EngineError, match="rows of the run ended in error"):
-        produce(run, 3, Failing(), monkeypatch)
+        produce(run, 3, Failing())
     tally = committed_tally(run, recorded_manifest(run))
     assert (tally.rows, tally.errors) == (128, 78)
 
 
-def test_damaged_chunks_are_left_out(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_chunks_are_left_out(run: RunFolder) -> None:
     """They are found and named where the shard is filled."""
     with pytest.raises(EngineError):
-        produce(run, 2, Failing(), monkeypatch)
+        produce(run, 2, Failing())
     (chunk,) = run.shards.glob("*/chunk-*")
     chunk.write_bytes(b"PAR1 no")
     assert committed_tally(run, recorded_manifest(run)) == Tally()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from promptmill.doctor.values import Finding
@@ -16,10 +17,13 @@ _DO = (
     "Without it: --quantization none, or a checkpoint that comes quantised."
 )
 
+MakeLayer = Callable[[str, Any], Any]
+"""A linear layer, from the name of a quantization and weights of shape [outputs, inputs]."""
 
-def check_cpu() -> list[Finding]:
-    """On the CPU."""
-    return [_tried("cpu", "bitsandbytes CPU", ("4bit", "8bit"))]
+
+def check_cpu(make_layer: MakeLayer | None = None) -> list[Finding]:
+    """On the CPU; `make_layer` makes the layers that are tried, bitsandbytes if it is None."""
+    return [_tried("cpu", "bitsandbytes CPU", ("4bit", "8bit"), make_layer or _layer)]
 
 
 def check_gpus() -> list[Finding]:
@@ -29,22 +33,23 @@ def check_gpus() -> list[Finding]:
             f"cuda:{number}",
             f"bitsandbytes GPU {number}",
             tuple(name for name in ("4bit", "8bit") if can_quantize(gpu, name)),
+            _layer,
         )
         for number, gpu in enumerate(detect_hardware().gpus)
     ]
 
 
-def _tried(device: str, check: str, quantizations: tuple[str, ...]) -> Finding:
+def _tried(device: str, check: str, quantizations: tuple[str, ...], make_layer: MakeLayer) -> Finding:
     from importlib.metadata import version
 
-    wrong = [text for name in quantizations if (text := _trouble(name, device)) is not None]
+    wrong = [text for name in quantizations if (text := _trouble(name, device, make_layer)) is not None]
     if wrong:
         return Finding(check, "fail", "; ".join(wrong), _DO)
     done = " and ".join(quantizations) or "nothing, as this GPU is too old,"
     return Finding(check, "pass", f"{version('bitsandbytes')} quantises {done} and computes with it")
 
 
-def _trouble(quantization: str, device: str) -> str | None:
+def _trouble(quantization: str, device: str, make_layer: MakeLayer) -> str | None:
     """What is wrong with a quantization; None if nothing is."""
     import torch
 
@@ -55,7 +60,7 @@ def _trouble(quantization: str, device: str) -> str | None:
         wanted = inputs @ weights.T
         dtype = torch.float32 if device == "cpu" else torch.float16
         with torch.inference_mode():
-            got = _layer(quantization, weights.to(dtype)).to(device)(inputs.to(device, dtype)).float().cpu()
+            got = make_layer(quantization, weights.to(dtype)).to(device)(inputs.to(device, dtype)).float().cpu()
     except Exception as error:  # whatever it raises, that is the finding
         return f"{quantization}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     lost = float((got - wanted).norm() / wanted.norm())

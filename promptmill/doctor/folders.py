@@ -11,7 +11,7 @@ from promptmill.doctor.values import Finding, Verdict
 from promptmill.errors import StorageError
 from promptmill.files import create_json, read_json, write_json
 from promptmill.hub.space import readable, room_for
-from promptmill.mounts import Mount, mount_of
+from promptmill.mounts import MOUNTS, Mount, mount_of
 
 CACHE_LEAST, CACHE_EASY = 2 * 10**9, 20 * 10**9
 """Bytes: a small model in 16 bits; a model of 7 billion parameters with some room."""
@@ -30,8 +30,8 @@ def check_cache() -> list[Finding]:
     return [_room("cache", folder, CACHE_LEAST, CACHE_EASY, do)]
 
 
-def check_data(data: Path) -> list[Finding]:
-    """The data folder: promises, room, file system."""
+def check_data(data: Path, mounts: Path = MOUNTS) -> list[Finding]:
+    """The data folder: promises, room, file system; `mounts` is the kernel's table of them."""
     there = _existing(data)
     trouble = _broken_promise(there)
     if trouble is not None:
@@ -42,7 +42,7 @@ def check_data(data: Path) -> list[Finding]:
     return [
         Finding("data folder", "pass", kept),
         _room("data room", data, DATA_LEAST, DATA_EASY, "Free some, or name another folder with --data-dir."),
-        _file_system(mount_of(there), on_cluster=shutil.which("sbatch") is not None),
+        _file_system(mount_of(there, mounts), on_cluster=shutil.which("sbatch") is not None),
     ]
 
 

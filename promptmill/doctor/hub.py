@@ -15,7 +15,7 @@ from promptmill.hub.session import patient
 _QUICK = Patience(total_seconds=15, request_seconds=10, connect_tries=2)
 
 
-def check_hub() -> list[Finding]:
+def check_hub(patience: Patience = _QUICK) -> list[Finding]:
     """Two findings: the Hub, and the login."""
     from huggingface_hub import constants
 
@@ -26,7 +26,7 @@ def check_hub() -> list[Finding]:
     logging.getLogger("promptmill").setLevel(logging.ERROR)  # it tells of each try
     begun = time.monotonic()
     try:
-        account = _asked(source)
+        account = _asked(source, patience)
     except AccessDenied as error:
         return [_reached(begun), Finding("login", "fail", f"the token from {source} is refused", str(error))]
     except PromptmillError:
@@ -39,8 +39,8 @@ def check_hub() -> list[Finding]:
     return [_reached(begun), _login(account)]
 
 
-def _asked(source: str | None) -> Account | None:
-    with patient(_QUICK), hub_errors("", "model"):
+def _asked(source: str | None, patience: Patience) -> Account | None:
+    with patient(patience), hub_errors("", "model"):
         if source is not None:
             return who()
         _require_answer()

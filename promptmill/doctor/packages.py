@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.resources import files
 
@@ -30,9 +31,15 @@ def check_python() -> list[Finding]:
 
 def check_packages() -> list[Finding]:
     """Whether every package is there, in a version that promptmill can use, and in the one that was tested."""
-    tested, wrong, other, right = tested_versions(), {}, {}, 0
-    for requirement in _required():
-        here = _installed(requirement.name)
+    required = _required()
+    return [judged(required, {one.name: _installed(one.name) for one in required}, tested_versions())]
+
+
+def judged(required: Iterable[Requirement], installed: Mapping[str, str | None], tested: Mapping[str, str]) -> Finding:
+    """The finding on these installed versions, which are None for a package that is missing."""
+    wrong, other, right = {}, {}, 0
+    for requirement in required:
+        here = installed[requirement.name]
         known = tested.get(requirement.name, here)
         if here is None or not requirement.specifier.contains(here, prereleases=True):
             wrong[requirement.name] = f"{requirement.name} {here or 'is missing'} (needs {requirement.specifier})"
@@ -41,10 +48,10 @@ def check_packages() -> list[Finding]:
         else:
             right += 1
     if not wrong and not other:
-        return [Finding("packages", "pass", f"all {right} are the versions that were tested")]
+        return Finding("packages", "pass", f"all {right} are the versions that were tested")
     names = [f"'{name}=={tested[name]}'" if name in tested else name for name in {**wrong, **other}]
     says = ", ".join([*wrong.values(), *other.values()])
-    return [Finding("packages", "fail" if wrong else "warn", says, f"pip install {' '.join(names)}")]
+    return Finding("packages", "fail" if wrong else "warn", says, f"pip install {' '.join(names)}")
 
 
 def tested_versions() -> dict[str, str]:

@@ -9,17 +9,18 @@ from typing import Any
 from torch import Tensor
 
 from promptmill.engine.compiled import attend, load_kernel, suits
-from promptmill.engine.trimmed import Attention, trimmed
+from promptmill.engine.trimmed import MEASURED, Attention, Costs, trimmed
 
 _NAME = "sdpa"
 
 
 @contextmanager
-def cpu_attention(lengths: Sequence[int]) -> Iterator[None]:
+def cpu_attention(lengths: Sequence[int], costs: Costs = MEASURED) -> Iterator[None]:
     """Let models that use PyTorch's attention compute passes of one token by compiled code, or a few rows at a time.
 
     Args:
         lengths: of each row of the batch, the token of this pass included; their last columns are the batch's last.
+        costs: what decides how few rows at a time.
     """
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -32,7 +33,7 @@ def cpu_attention(lengths: Sequence[int]) -> Iterator[None]:
         nonlocal apart
         if kernel is not None and suits(query, key, value, attention_mask, options):
             return attend(kernel, query, key, value, attention_mask, options.get("scaling")), None
-        apart = apart or trimmed(whole, lengths)
+        apart = apart or trimmed(whole, lengths, costs)
         return apart(module, query, key, value, attention_mask, **options)
 
     ALL_ATTENTION_FUNCTIONS[_NAME] = attention

@@ -8,7 +8,7 @@ from promptmill.collecting import few_collections
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.engine.contract import Engine
 from promptmill.errors import ConfigurationError
-from promptmill.hardware import available_cores, detect_hardware
+from promptmill.hardware import Hardware, available_cores, detect_hardware
 from promptmill.placement import load_placed, require_model, require_placement
 from promptmill.run import RunFolder
 
@@ -29,8 +29,11 @@ class EngineOptions:
 
 
 @few_collections()
-def choose_engine(run: RunFolder, options: EngineOptions) -> Engine:
+def choose_engine(run: RunFolder, options: EngineOptions, hardware: Hardware | None = None) -> Engine:
     """The engine of the run, ready to generate; what takes long to load is loaded once a process.
+
+    Args:
+        hardware: that the model was placed on; None detects it.
 
     Raises:
         ConfigurationError: an option is missing that the engine needs.
@@ -38,9 +41,10 @@ def choose_engine(run: RunFolder, options: EngineOptions) -> Engine:
     """
     if run.settings.engine == "endpoint":
         return _endpoint(run, options)
+    hardware = hardware or detect_hardware()
     if run.settings.engine == "vllm":
-        return _vllm(run, options)
-    return _transformers(run, options)
+        return _vllm(run, options, hardware)
+    return _transformers(run, options, hardware)
 
 
 def _endpoint(run: RunFolder, options: EngineOptions) -> Engine:
@@ -54,23 +58,22 @@ def _endpoint(run: RunFolder, options: EngineOptions) -> Engine:
     return endpoint_engine(run, options.endpoint)
 
 
-def _vllm(run: RunFolder, options: EngineOptions) -> Engine:
+def _vllm(run: RunFolder, options: EngineOptions, hardware: Hardware) -> Engine:
     from promptmill.vllm.engine import VllmEngine
     from promptmill.vllm.loading import load_into_vllm
 
-    decision = require_placement(run, detect_hardware()).decision
+    decision = require_placement(run, hardware).decision
     loaded = load_into_vllm(require_model(run), decision, processes=options.processes)
     return VllmEngine(loaded, run.settings.sampling, batch_size=options.batch_size)
 
 
-def _transformers(run: RunFolder, options: EngineOptions) -> Engine:
+def _transformers(run: RunFolder, options: EngineOptions, hardware: Hardware) -> Engine:
     import torch
 
     from promptmill.engine.transformers import TransformersEngine
 
     # Two processes of two threads each fall to a third on two cores: one core, one thread.
     torch.set_num_threads(max(1, available_cores() // options.processes))
-    hardware = detect_hardware()
     loaded = load_placed(run, hardware)
     placed = require_placement(run, hardware)
     # What is safe was measured for GPUs; on a CPU the engine knows what is fast.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -16,6 +16,9 @@ from promptmill.engine.prefill import Prefill
 from promptmill.engine.rows import Row
 from promptmill.engine.slot_cache import SlotCache
 
+CpuAttention = Callable[[Sequence[int]], AbstractContextManager[None]]
+"""How a CPU attends inside the block, told the rows' lengths."""
+
 
 class Slots:
     """Decodes on a `SlotCache`, in which rows of any age stand side by side."""
@@ -24,10 +27,11 @@ class Slots:
     refills = True
     even = False
 
-    def __init__(self, forward: Forward, layers: int, policy: Policy) -> None:
+    def __init__(self, forward: Forward, layers: int, policy: Policy, attention: CpuAttention = cpu_attention) -> None:
         self._forward = forward
         self._layers = layers
         self._policy = policy
+        self._attention = attention
         self._prefill = Prefill(forward)
         self._cache = SlotCache(layers)
         self._rows: list[Row] = []
@@ -54,7 +58,7 @@ class Slots:
         ids, starts = torch.tensor([list(tokens), span.starts], device=self._forward.device)
         columns = torch.arange(span.first, span.end + 1, device=ids.device)
         mask = (columns >= starts[:, None]).long()
-        with self._attention():
+        with self._attending():
             logits: Tensor = self._forward(ids[:, None], mask, (span.end - starts)[:, None], self._cache).logits[:, -1]
         span.end += 1
         return logits
@@ -78,11 +82,11 @@ class Slots:
                 for slot in waiting[row.whole_key]:
                     self._cache.place(slot, entry)
 
-    def _attention(self) -> AbstractContextManager[None]:
+    def _attending(self) -> AbstractContextManager[None]:
         # A GPU has the arithmetic to spare, and waits for calls.
         if self._forward.device.type != "cpu":
             return nullcontext()
-        return cpu_attention([self._cache.span.end + 1 - start for start in self._cache.span.starts])
+        return self._attention([self._cache.span.end + 1 - start for start in self._cache.span.starts])
 
     def _grow(self) -> None:
         """Have a cache in which all rows can be completed."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from promptmill.engine.contract import Completion, MayBegin, Request, ShouldStop, always
@@ -31,6 +32,7 @@ class TransformersEngine:
             be safe; None works it out from the memory that is free.
         way: `slots` or `batches`; None takes slots where the model supports them.
         slots_work: a trial of this very model has shown that it supports them, and need not be made again.
+        make_decoder: makes the decoder, told the model's forward passes and the policy, in place of `way`.
 
     Raises:
         ConfigurationError: `batch_size` or `positions` below 1.
@@ -47,6 +49,7 @@ class TransformersEngine:
         positions: int | None = None,
         way: Way | None = None,
         slots_work: bool = False,
+        make_decoder: Callable[[Forward, Policy], Decoder] | None = None,
     ) -> None:
         from promptmill.engine.model import Beats
 
@@ -62,6 +65,7 @@ class TransformersEngine:
         self._positions = positions
         self._way = way
         self._slots_work = slots_work
+        self._make_decoder = make_decoder
         self._beats = Beats()
         self._ready: tuple[Decoder, Policy] | None = None
 
@@ -117,7 +121,8 @@ class TransformersEngine:
             keep_freed_memory()
         positions = self._positions or choose_positions(position_bytes(forward))
         policy = Policy(choose_slots(forward.device, self._batch_size), positions)
-        decoder = choose_decoder(forward, policy, self._way, slots_work=self._slots_work)
+        chosen = partial(choose_decoder, way=self._way, slots_work=self._slots_work)
+        decoder = (self._make_decoder or chosen)(forward, policy)
         if not decoder.refills:
             policy = Policy(choose_slots(forward.device, self._batch_size, refills=False), positions)
         logger.info("Generating with %s: up to %d rows, %d positions.", decoder.name, policy.slots, policy.positions)

@@ -7,28 +7,41 @@ ones. The kernel computes what is hidden too. Measured with 32 rows among which 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-CALL = 64
-"""What one more call costs, in positions of one row; measured, as the positions are."""
-_STEP = 16
+
+@dataclass(frozen=True)
+class Costs:
+    """What attending in parts costs, in positions of one row.
+
+    Attributes:
+        call: of one more call; measured, as the positions are.
+        step: lengths count in steps of so many positions, so that one cut of the batch serves for some passes.
+    """
+
+    call: int = 64
+    step: int = 16
+
+
+MEASURED = Costs()
 
 Attention = Callable[..., tuple[Tensor, None]]
 """As transformers calls it: with the module, queries, keys, values, a mask, and options."""
 
 
-def trimmed(whole: Attention, lengths: Sequence[int]) -> Attention:
+def trimmed(whole: Attention, lengths: Sequence[int], costs: Costs = MEASURED) -> Attention:
     """Attention of a pass of one token that looks only at what rows of these lengths have.
 
     Args:
         whole: transformers' function for PyTorch's attention; it gets what is no such pass as it is.
         lengths: of each row of the batch, the token of this pass included; their last columns are the batch's last.
     """
-    parts, longest = _parts(tuple(-(-length // _STEP) for length in lengths)), max(lengths)
+    parts, longest = _parts(tuple(-(-length // costs.step) for length in lengths), costs), max(lengths)
 
     def attention(
         module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
@@ -56,18 +69,18 @@ def _is_batch(query: Tensor, key: Tensor, rows: int, columns: int) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _parts(steps: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+def _parts(steps: tuple[int, ...], costs: Costs) -> tuple[tuple[int, int], ...]:
     """The batch cut into runs of rows, so that padding and calls together cost least.
 
     Args:
-        steps: the rows' lengths in units of 16 positions, so that the same answer serves for some passes.
+        steps: the rows' lengths, in steps of `costs`.
     """
     best: list[tuple[int, int]] = [(0, 0)]  # of the first so many rows: the cost, and where their last part starts
     for stop in range(1, len(steps) + 1):
         longest, choices = 0, []
         for start in range(stop - 1, -1, -1):
             longest = max(longest, steps[start])
-            choices.append((best[start][0] + (stop - start) * longest * _STEP + CALL, start))
+            choices.append((best[start][0] + (stop - start) * longest * costs.step + costs.call, start))
         best.append(min(choices))
     parts, stop = [], len(steps)
     while stop:

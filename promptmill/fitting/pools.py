@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -60,11 +60,16 @@ class Pool:
         return self.hardware.gpus[0].total_bytes if self.hardware.gpus else self.hardware.host_bytes
 
 
-def find_pools(named: Sequence[str], partition: str | None) -> tuple[tuple[Pool, ...], tuple[str, ...]]:
+def find_pools(
+    named: Sequence[str], partition: str | None, *, detect: Callable[[], Hardware] = detect_hardware
+) -> tuple[tuple[Pool, ...], tuple[str, ...]]:
     """The pools, and what has to be said of the search.
 
     Named GPUs alone if there are any; else those of the partition; else those of this machine and of the
     cluster, and where there are none, the whole table.
+
+    Args:
+        detect: tells what this machine has, if that is asked for.
 
     Raises:
         ConfigurationError: an unknown type, or a partition that is not there.
@@ -74,7 +79,7 @@ def find_pools(named: Sequence[str], partition: str | None) -> tuple[tuple[Pool,
         return tuple(_named(text, partition) for text in named), ()
     if partition is not None:
         return _of_partition(partition)
-    here = detect_hardware()
+    here = detect()
     cluster, said = _of_cluster()
     pools = (*_of_machine(here), *cluster)
     cpu = Pool("CPU", replace(here, gpus=()), here=True)

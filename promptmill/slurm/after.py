@@ -7,6 +7,7 @@ this once the program has stopped with work left.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,10 +22,13 @@ from promptmill.slurm.record import MAX_BARREN_RESTARTS, read_record
 _ENDED_BY = {"walltime": "the walltime ended", "stalled": "the model stood still"}
 
 
-def requeue_if_sensible(run: RunFolder, place: Place) -> str:
+def requeue_if_sensible(run: RunFolder, place: Place, bring_back: Callable[[str], None] = requeue) -> str:
     """Requeue the array task if nobody else does and it gets anywhere; returns what was done and why.
 
     Nobody else does where the walltime ended it, or where it ended itself because its model stood still.
+
+    Args:
+        bring_back: requeues the job of this number; raises SlurmRefused or SlurmUnavailable.
     """
     path = SlurmFolder.of(run).task(place.job)
     record = read_record(path)
@@ -41,7 +45,7 @@ def requeue_if_sensible(run: RunFolder, place: Place) -> str:
         write_json(path, asdict(record.with_last(reason="crash loop", error=why)))
         return why
     try:
-        requeue(place.number)
+        bring_back(place.number)
     except (SlurmRefused, SlurmUnavailable) as error:
         return f"Not requeued: {error}. The job that runs after the array submits what is missing."
     return f"Requeued: {ended}, with work left."

@@ -8,17 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from promptmill.clock import steady_time
 from promptmill.errors import ConfigurationError, Interrupted, PromptmillError
 from promptmill.files import read_json, write_json
 from promptmill.hardware import available_cores
 from promptmill.production import produce_shard
 from promptmill.run import RunFolder
-from promptmill.slurm.claims import Claims
+from promptmill.slurm.claims import AskJobs, Claims, ask_slurm
 from promptmill.slurm.commands import exclude_nodes
 from promptmill.slurm.environment import Place
 from promptmill.slurm.errors import SlurmRefused, SlurmUnavailable
 from promptmill.slurm.layout import SlurmFolder
-from promptmill.slurm.record import MAX_BARREN_RESTARTS, OwnRecord, Reason
+from promptmill.slurm.record import MAX_BARREN_RESTARTS, Clock, OwnRecord, Reason
 from promptmill.slurm.walltime import TimedStop, Walltime
 from promptmill.stopping import Exit, StopRequest
 from promptmill.tolerance import USUAL, Tolerance
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 CRASH_LOOP_CODE = 70
 Produce = Callable[..., bool]
+Exclude = Callable[[str, list[str]], None]
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,32 @@ class Filling:
 
 
 class ArrayTask:
-    """One life of an array task."""
+    """One life of an array task.
 
-    def __init__(self, run: RunFolder, place: Place, walltime: Walltime, stop: StopRequest) -> None:
+    Args:
+        ask: which of some jobs are live.
+        exclude: keeps what waits of a job away from nodes.
+        clock: of this node.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        place: Place,
+        walltime: Walltime,
+        stop: StopRequest,
+        *,
+        ask: AskJobs = ask_slurm,
+        exclude: Exclude = exclude_nodes,
+        clock: Clock = steady_time,
+    ) -> None:
         self._run = run
         self._place = place
         self._walltime = walltime
         self._stop = TimedStop(stop, walltime)
-        self.record = OwnRecord(run, place)
-        self._claims = Claims(run, place.job, self.record.start.writer)
+        self._exclude = exclude
+        self.record = OwnRecord(run, place, clock)
+        self._claims = Claims(run, place.job, self.record.start.writer, ask)
         self._claims.release_all()
 
     def require_no_crash_loop(self) -> None:
@@ -148,7 +167,7 @@ class ArrayTask:
         text = str(error) if isinstance(error, PromptmillError) else f"{type(error).__name__}: {error}"
         self.record.end(reason, text[:2000])
         if reason == "refused":
-            refuse_node(self._run, self._place, text)
+            refuse_node(self._run, self._place, text, self._exclude)
 
 
 def _sharers(place: Place) -> int:
@@ -162,12 +181,12 @@ class CrashLoop(PromptmillError):
     exit_code = CRASH_LOOP_CODE
 
 
-def refuse_node(run: RunFolder, place: Place, reason: str) -> None:
+def refuse_node(run: RunFolder, place: Place, reason: str, exclude: Exclude = exclude_nodes) -> None:
     """Note that this node cannot do the run, and keep what is still waiting away from it."""
     folder = SlurmFolder.of(run)
     write_json(folder.nodes / f"{place.node}.json", {"node": place.node, "reason": reason, "at": time.time()})
     try:
-        exclude_nodes(place.job.split("_")[0], refused_nodes(run))
+        exclude(place.job.split("_")[0], refused_nodes(run))
     except (SlurmUnavailable, SlurmRefused) as error:
         logger.debug("No pending task was kept away from this node: %s", error)
 

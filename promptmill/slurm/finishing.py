@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from promptmill.assemble import assemble, recorded_dataset
@@ -13,6 +14,8 @@ from promptmill.slurm.layout import SlurmFolder
 from promptmill.slurm.record import read_records
 from promptmill.slurm.shards import changed, committed_after, missing_shards
 from promptmill.slurm.submission import Submission, prepare, recorded_submission, submit
+
+HandOver = Callable[[RunFolder, Submission], Submission]
 
 
 class Unfinished(PromptmillError):
@@ -29,8 +32,12 @@ class Resubmitted:
     submission: Submission
 
 
-def finish(run: RunFolder) -> Resubmitted | None:
+def finish(run: RunFolder, *, most: int | None = None, hand_over: HandOver = submit) -> Resubmitted | None:
     """Assemble the dataset if every shard is there and sound, else submit what is missing.
+
+    Args:
+        most: how many array tasks there may be; None asks the cluster.
+        hand_over: gives a submission to Slurm and returns it with the jobs' ids.
 
     Raises:
         Unfinished: nothing was committed since the last submission, or that was tried often enough.
@@ -39,7 +46,7 @@ def finish(run: RunFolder) -> Resubmitted | None:
     missing = missing_shards(run)
     if not missing and recorded_dataset(run) is None:
         missing = assemble(run)
-    return _resubmit(run, missing) if missing else None
+    return _resubmit(run, missing, most, hand_over) if missing else None
 
 
 def ended_because(run: RunFolder) -> str | None:
@@ -48,7 +55,7 @@ def ended_because(run: RunFolder) -> str | None:
     return str(value["reason"]) if isinstance(value, dict) else None
 
 
-def _resubmit(run: RunFolder, missing: list[int]) -> Resubmitted:
+def _resubmit(run: RunFolder, missing: list[int], most: int | None, hand_over: HandOver) -> Resubmitted:
     last = recorded_submission(run)
     if last is None:
         raise Unfinished(f"{len(missing)} shards are missing, and nothing was ever submitted. Run SubmitDataset.")
@@ -56,8 +63,8 @@ def _resubmit(run: RunFolder, missing: list[int]) -> Resubmitted:
         _end(run, f"The jobs of submission {last.number} have ended and committed nothing.{_last_error(run)}")
     if last.resubmitted >= last.plan.options.resubmissions:
         _end(run, f"{len(missing)} shards are missing after {last.resubmitted} resubmissions.{_last_error(run)}")
-    again = submit(run, prepare(run, last.plan, missing, resubmitted=last.resubmitted + 1))
-    return Resubmitted(len(missing), again)
+    again = prepare(run, last.plan, missing, resubmitted=last.resubmitted + 1, most=most)
+    return Resubmitted(len(missing), hand_over(run, again))
 
 
 def _begin(run: RunFolder, submission: Submission) -> float:

@@ -7,6 +7,7 @@ no end was killed; the next one finds that out, and closes it with what the prog
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from promptmill.slurm.layout import SlurmFolder
 from promptmill.slurm.shards import changed, committed_after
 
 Reason = Literal["running", "done", "walltime", "told to stop", "killed", "failed", "stalled", "refused", "crash loop"]
+Clock = Callable[[], float]
 KEPT = 200
 MAX_BARREN_RESTARTS = 2
 
@@ -110,16 +112,21 @@ def read_records(folder: SlurmFolder) -> list[TaskRecord]:
 
 
 class OwnRecord:
-    """The record of this very process, from `begin` to `end`."""
+    """The record of this very process, from `begin` to `end`.
 
-    def __init__(self, run: RunFolder, place: Place) -> None:
+    Args:
+        clock: seconds since 1970 on this node, which need not be those of the file server.
+    """
+
+    def __init__(self, run: RunFolder, place: Place, clock: Clock = steady_time) -> None:
         self._run = run
+        self._clock = clock
         self._path = SlurmFolder.of(run).task(place.job)
         old = read_record(self._path) or TaskRecord(place.job)
         if old.starts and old.starts[-1].reason == "running":
             old = _closed(run, old)
         self.before = old
-        start = Start(place.restarts, place.node, socket.gethostname(), place.devices, writer_name(), steady_time())
+        start = Start(place.restarts, place.node, socket.gethostname(), place.devices, writer_name(), clock())
         self._record = old.with_start(start)
         self._write()
         self._record = self._record.with_last(noted=changed(self._path))
@@ -146,7 +153,7 @@ class OwnRecord:
 
     def end(self, reason: Reason, error: str | None = None) -> None:
         """Say how it ended."""
-        self._record = self._record.with_last(ended=steady_time(), reason=reason, error=error)
+        self._record = self._record.with_last(ended=self._clock(), reason=reason, error=error)
         self._write()
 
     def stalled(self, error: str) -> None:

@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -15,13 +16,15 @@ import pyarrow.parquet as pq
 from luigi.task_register import Register
 
 from promptmill.files import TEMPORARY_MARK
+from promptmill.placement import place_model
 from promptmill.placing.calibrate import Measured
+from promptmill.production import produce_shard
 from promptmill.rows import Row
 from promptmill.run import RunFolder
 from promptmill.shard import ShardStore
 from promptmill.stopping import Exit
 from tests.fakes import StubEngine
-from workflows import BuildDataset
+from workflows import AssembleDataset, BuildDataset, GenerateShard, PlaceModel, PreparePrompts
 
 PROMPTS = 6
 SMALL_SHARD = 3
@@ -113,6 +116,10 @@ class SmallRun:
         return ids
 
 
+def _stub(*_: object) -> StubEngine:
+    return StubEngine()
+
+
 @contextmanager
 def _small_parts(committed: Rows) -> Iterator[None]:
     """The stub in the model's place, small shards, no report; and an eye on what is committed."""
@@ -124,13 +131,13 @@ def _small_parts(committed: Rows) -> Iterator[None]:
             committed.append((store.shard, row.position))
 
     measured = Measured(0.0, 0, {}, {}, 0.0, 1, from_store=False)
+    place, produce = partial(place_model, prove=lambda *_: measured), partial(produce_shard, choose=_stub)
     with (
-        patch("promptmill.production.choose_engine", lambda *_: StubEngine()),
-        patch("promptmill.placement.load_decided", lambda *_: None),
-        patch("promptmill.placement.calibrate", lambda *_: measured),
-        patch("promptmill.plan._SMALL_SHARD_ROWS", SMALL_SHARD),
+        patch.object(PreparePrompts, "small_shard_rows", SMALL_SHARD),
+        patch.object(PlaceModel, "place", staticmethod(place)),
+        patch.object(GenerateShard, "produce", staticmethod(produce)),
         # A process of its own that takes seconds; it writes through the same file layer.
-        patch("promptmill.assemble.attempt_report", lambda _: None),
+        patch.object(AssembleDataset, "write_report", staticmethod(lambda _: None)),
         patch.object(ShardStore, "commit", watched),
         # The log and the signals are those of the tests' own process.
         patch("tasks.stage.prepare_process", lambda: None),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from promptmill.chat.conversation import Conversation
-from promptmill.chat.passes import AnewPasses, KeepingPasses
+from promptmill.chat.passes import AnewPasses, KeepingPasses, passes_of
 from promptmill.chat.speaking import Speaker, Spoken
 from promptmill.engine.contract import Completion, Request
 from promptmill.engine.loading import LoadedModel
@@ -82,8 +82,8 @@ def test_only_what_is_new_is_computed() -> None:
 
 def test_recurrent_models_begin_anew() -> None:
     """Their state is not a list of positions; others keep theirs."""
-    assert isinstance(Speaker(loaded("mamba"), WARM)._passes, AnewPasses)
-    assert isinstance(Speaker(loaded("llama"), WARM)._passes, KeepingPasses)
+    assert isinstance(passes_of(loaded("mamba").model), AnewPasses)
+    assert isinstance(passes_of(loaded("llama").model), KeepingPasses)
 
 
 def test_asking_again_gives_another_completion() -> None:
@@ -154,8 +154,9 @@ def test_what_a_template_refuses_hides_no_turns() -> None:
     """Its own words are told."""
     conversation = Conversation(is_chat=True, system=None, seed=0)
     conversation.add("a", "b", None)
-    speaker = Speaker(loaded(), greedy())
-    speaker._encoder._tokenizer.chat_template = "{{ raise_exception('only haiku') }}"
+    model = loaded()
+    model.tokenizer.chat_template = "{{ raise_exception('only haiku') }}"
+    speaker = Speaker(model, greedy())
     with pytest.raises(EngineError, match="only haiku"):
         speaker.fitted(conversation, "c")
     assert conversation.first == 0

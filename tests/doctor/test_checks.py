@@ -27,17 +27,14 @@ TOKEN = "hf_alice_secret_token"
 DRIVER = Driver("550.54", (12, 4), 2)
 
 
-@pytest.fixture
-def our_requirements(monkeypatch: pytest.MonkeyPatch) -> list[Requirement]:
+def our_requirements() -> list[Requirement]:
     """Those of setup.cfg: what is installed may be of an earlier state of the checkout."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    wanted = [Requirement(line) for line in config["options"]["install_requires"].splitlines() if line]
-    monkeypatch.setattr(packages, "_required", lambda: wanted)
-    return wanted
+    return [Requirement(line) for line in config["options"]["install_requires"].splitlines() if line]
 
 
-def test_the_tested_set_is_that_of_the_constraints(our_requirements: list[Requirement]) -> None:
+def test_the_tested_set_is_that_of_the_constraints() -> None:
     """promptmill/doctor/tested.txt has, for each requirement of setup.cfg in its order, the line of constraints.txt."""
     pins = dict(
         line.split(";")[0].strip().lower().replace("_", "-").split("==")
@@ -45,7 +42,7 @@ def test_the_tested_set_is_that_of_the_constraints(our_requirements: list[Requir
         if "==" in line
     )
     assert packages.tested_versions() == {
-        one.name: pins[one.name.lower().replace("_", "-")] for one in our_requirements
+        one.name: pins[one.name.lower().replace("_", "-")] for one in our_requirements()
     }
 
 
@@ -59,14 +56,9 @@ def test_the_tested_set_is_that_of_the_constraints(our_requirements: list[Requir
         (None, "fail", "rich is missing (needs >=13.0)"),
     ],
 )
-def test_packages_are_held_against_the_tested_set(
-    here: str | None, verdict: str, says: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_packages_are_held_against_the_tested_set(here: str | None, verdict: str, says: str) -> None:
     """What differs is named, with the command that installs what was tested."""
-    monkeypatch.setattr(packages, "_required", lambda: [Requirement("rich>=13.0")])
-    monkeypatch.setattr(packages, "tested_versions", lambda: {"rich": "15.0.0"})
-    monkeypatch.setattr(packages, "_installed", lambda name: here)
-    (finding,) = packages.check_packages()
+    finding = packages.judged([Requirement("rich>=13.0")], {"rich": here}, {"rich": "15.0.0"})
     assert (finding.verdict, says in finding.says) == (verdict, True)
     assert finding.do == (None if verdict == "pass" else "pip install 'rich==15.0.0'")
 
@@ -120,13 +112,12 @@ def test_gpus_that_are_hidden_are_said_to_be(monkeypatch: pytest.MonkeyPatch) ->
     assert (gpu.verdict, "CUDA_VISIBLE_DEVICES" in gpu.says) == ("warn", True)
 
 
-def test_bitsandbytes_is_tried_for_real(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bitsandbytes_is_tried_for_real() -> None:
     """A layer that computes something else is found."""
     import torch
 
     assert bits.check_cpu()[0].verdict == "pass"
-    monkeypatch.setattr(bits, "_layer", lambda quantization, weights: torch.nn.Linear(128, 64, bias=False))
-    (wrong,) = bits.check_cpu()
+    (wrong,) = bits.check_cpu(lambda quantization, weights: torch.nn.Linear(128, 64, bias=False))
     assert (wrong.verdict, "4bit: products are off by" in wrong.says) == ("fail", True)
     assert "--quantization none" in str(wrong.do)
 
@@ -163,9 +154,8 @@ def test_a_refused_token_is_a_failure(asked: HubServer, monkeypatch: pytest.Monk
 
 def test_a_hub_that_does_not_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless one has said that there is none."""
-    monkeypatch.setattr(hub, "_QUICK", Patience(total_seconds=5, request_seconds=2, connect_tries=1))
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    reached, login = hub.check_hub()
+    reached, login = hub.check_hub(Patience(total_seconds=5, request_seconds=2, connect_tries=1))
     assert (reached.verdict, login.verdict) == ("fail", "warn")
     assert "HF_HUB_OFFLINE=1" in str(reached.do)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -227,16 +217,22 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("mount", "on_cluster", "verdict", "says"),
     [
-        (Mount("nas:/home", "nfs4"), True, "pass", "nfs4 on nas:/home, a network file system"),
-        (Mount("/dev/sda1", "ext4"), False, "pass", "a file system of this machine"),
-        (Mount("/dev/sda1", "ext4"), True, "warn", "of this machine alone"),
-        (Mount("tmpfs", "tmpfs"), False, "warn", "gone when the machine restarts"),
-        (None, False, "warn", "not known"),
+        ("nas:/home / nfs4 rw 0 0", True, "pass", "nfs4 on nas:/home, a network file system"),
+        ("/dev/sda1 / ext4 rw 0 0", False, "pass", "a file system of this machine"),
+        ("/dev/sda1 / ext4 rw 0 0", True, "warn", "of this machine alone"),
+        ("tmpfs / tmpfs rw 0 0", False, "warn", "gone when the machine restarts"),
+        ("", False, "warn", "not known"),
     ],
 )
-def test_the_file_system_is_named(mount: Mount | None, on_cluster: bool, verdict: str, says: str) -> None:
+def test_the_file_system_is_named(
+    mount: str, on_cluster: bool, verdict: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a cluster it should be one that all nodes see."""
-    finding = folders._file_system(mount, on_cluster=on_cluster)
+    (tmp_path / "mounts").write_text(mount)
+    if on_cluster:
+        fake_program(tmp_path, "sbatch", "exit 0")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    *_, finding = folders.check_data(tmp_path, tmp_path / "mounts")
     assert (finding.verdict, says in finding.says) == (verdict, True)
 
 

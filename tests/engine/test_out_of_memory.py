@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from promptmill.engine import policy
+from promptmill.engine import policy as policy_module
+from promptmill.engine.decoder import Decoder
 from promptmill.engine.failures import is_out_of_memory
+from promptmill.engine.model import Forward
+from promptmill.engine.policy import Policy
 from promptmill.engine.transformers import TransformersEngine
-from promptmill.engine.ways import Way
+from promptmill.engine.ways import Way, choose_decoder
 from promptmill.errors import EngineError
 from tests.engine.intercept import watch
 from tests.engine.tiny import CONTEXT, greedy, prompts, requests, run, tiny_model
@@ -63,18 +66,23 @@ def test_at_every_single_pass_of_a_run(model: Any, tokenizer: Any, way: Way) -> 
 def test_where_rows_that_ended_make_room(model: Any, tokenizer: Any, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     """Caches are copied to close gaps, which may fail as well; rows that ended just before are there once."""
     asked = requests("x" * length for length in range(CONTEXT - 9, CONTEXT))  # from nine tokens left to one
-    engine = TransformersEngine(model, tokenizer, greedy(), batch_size=4, way=way)
-    expected = run(engine, asked)
-    decoder = engine._prepare()[0]
-    keep, failed = decoder.keep, []
+    expected = run(TransformersEngine(model, tokenizer, greedy(), batch_size=4, way=way), asked)
+    failed = []
 
-    def failing(order: Any) -> None:
-        if order and not failed:
-            failed.append(1)
-            raise torch.OutOfMemoryError("in the middle")
-        keep(order)
+    def fails_once(forward: Forward, policy: Policy) -> Decoder:
+        decoder = choose_decoder(forward, policy, way)
+        keep = decoder.keep
 
-    monkeypatch.setattr(decoder, "keep", failing)
+        def failing(order: Any) -> None:
+            if order and not failed:
+                failed.append(1)
+                raise torch.OutOfMemoryError("in the middle")
+            keep(order)
+
+        monkeypatch.setattr(decoder, "keep", failing)
+        return decoder
+
+    engine = TransformersEngine(model, tokenizer, greedy(), batch_size=4, make_decoder=fails_once)
     assert run(engine, asked) == expected
     assert failed
 
@@ -108,7 +116,7 @@ def test_the_batch_creeps_up_again_to_its_old_size(
     model: Any, tokenizer: Any, way: Way, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Once memory is back the batch grows step by step, each step a line, and ends as large as it was."""
-    monkeypatch.setattr(policy, "CREEP_PASSES", 4)
+    monkeypatch.setattr(policy_module, "CREEP_PASSES", 4)
     asked, tokens = requests(prompts(120)), 12 if way == "slots" else 5
     expected = run(TransformersEngine(model, tokenizer, greedy(tokens), way=way), asked)
     engine = TransformersEngine(model, tokenizer, greedy(tokens), batch_size=16, way=way)

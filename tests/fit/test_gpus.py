@@ -82,7 +82,11 @@ def sinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     fake(tmp_path, "sinfo", f"printf '%s\\n' {' '.join(repr(line) for line in lines)}")
     fake(tmp_path, "sbatch", "true")
-    monkeypatch.setattr("promptmill.fitting.pools.detect_hardware", lambda: Hardware((), 2, 8 << 30))
+
+
+def login_node() -> Hardware:
+    """A machine without GPUs."""
+    return Hardware((), 2, 8 << 30)
 
 
 @pytest.mark.usefixtures("sinfo")
@@ -97,7 +101,7 @@ def test_sinfo_tells_the_gpus_of_nodes() -> None:
 @pytest.mark.usefixtures("sinfo")
 def test_a_clusters_gpus_are_asked_about_on_its_login_node() -> None:
     """Known types as pools; of the others it is said what to type."""
-    pools, said = find_pools([], None)
+    pools, said = find_pools([], None, detect=login_node)
     assert [(pool.gpu, pool.count, pool.nodes, pool.partition) for pool in pools] == [
         ("T4", 6, 4, "small"),
         ("A100-40GB", 4, 2, "big"),
@@ -119,8 +123,7 @@ def test_a_partition_of_unknown_gpus_can_be_described() -> None:
 def test_without_gpus_the_whole_table_is_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the CPU of this machine."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("promptmill.fitting.pools.detect_hardware", lambda: Hardware((), 2, 8 << 30))
-    pools, said = find_pools([], None)
+    pools, said = find_pools([], None, detect=login_node)
     assert [pool.gpu for pool in pools] == [*(kind.name for kind in GPU_TYPES), "CPU"]
     assert all(pool.listed for pool in pools[:-1])
     assert "Name yours" in said[-1]

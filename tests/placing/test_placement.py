@@ -12,21 +12,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from promptmill import placement as module
-from promptmill.engine import choosing, ways
+from promptmill.engine import ways
+from promptmill.engine.choosing import EngineOptions, choose_engine
 from promptmill.engine.contract import Completion, Engine, Request
 from promptmill.engine.loading import load_model, load_tokenizer
 from promptmill.engine.transformers import TransformersEngine
 from promptmill.errors import ConfigurationError, EngineError
+from promptmill.files import read_json, write_json
 from promptmill.hardware import Hardware
 from promptmill.libraries import library_versions
 from promptmill.model import pin_model
-from promptmill.placement import Placement, load_placed, place_model, recorded_placement
-from promptmill.placing import calibrate
+from promptmill.placement import Placement, load_placed, place_model, recorded_placement, require_model
 from promptmill.placing.case import CPU_ROWS
 from promptmill.placing.checkpoint import Checkpoint, inspect_checkpoint
 from promptmill.placing.memory import GIB, MIB, Workload
 from promptmill.placing.options import PlacementOptions
+from promptmill.placing.place import decide_place
 from promptmill.placing.workload import workload_of
 from promptmill.prompts import PreparedPrompts
 from promptmill.prompts.prepared import MESSAGES
@@ -42,9 +43,8 @@ MakeRun = Callable[..., RunFolder]
 
 
 @pytest.fixture
-def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRun:
+def make_run(tmp_path: Path) -> MakeRun:
     """Begins runs below one data folder, with three short prompts each."""
-    monkeypatch.setattr("promptmill.settings.QUANTIZATIONS", ("none", "8bit", "4bit", "auto"))
 
     def make(model: Path, quantization: str = "none", *, dtype: str = "auto", name: str = "run") -> RunFolder:
         run = RunFolder.named(tmp_path, name)
@@ -139,25 +139,30 @@ def _just_enough_for_4bit(model: Path, make_run: MakeRun) -> int:
     while high - low > 1000:
         middle = (low + high) // 2
         try:
-            module._decided(run, _checkpoint(run), replace(CPU, host_bytes=middle), PlacementOptions())
+            _decide_4bit(run, replace(CPU, host_bytes=middle))
             high = middle
         except EngineError:
             low = middle
     return high
 
 
+def _decide_4bit(run: RunFolder, hardware: Hardware) -> None:
+    def workload(tokenizer: Any) -> Workload:
+        return workload_of(run.prompts_table, tokenizer, new_tokens=8, system_prompt=None)
+
+    options = PlacementOptions()
+    decide_place(_checkpoint(run), hardware, options, dtype="auto", quantization="4bit", workload=workload)
+
+
 def _checkpoint(run: RunFolder) -> Checkpoint:
-    return inspect_checkpoint(module.require_model(run).folder)
+    return inspect_checkpoint(require_model(run).folder)
 
 
-def test_hardware_that_was_met_before_is_not_calibrated_again(
-    tiny_gpt2: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hardware_that_was_met_before_is_not_calibrated_again(tiny_gpt2: Path, make_run: MakeRun) -> None:
     """The record is the answer; nothing is loaded for it."""
     run = make_run(tiny_gpt2)
     first = place_model(run, CPU, PROMPTS)
-    monkeypatch.setattr(module, "load_decided", _never)
-    assert place_model(run, CPU, PROMPTS) == first
+    assert place_model(run, CPU, PROMPTS, prove=_never) == first
 
 
 def test_slots_are_not_tried_again_on_hardware_that_was_met_before(
@@ -167,13 +172,14 @@ def test_slots_are_not_tried_again_on_hardware_that_was_met_before(
     run = make_run(tiny_gpt2)
     place_model(run, CPU, PROMPTS)
     expected = _texts(run, CPU)
-    monkeypatch.setattr(choosing, "detect_hardware", lambda: CPU)
     monkeypatch.setattr(ways, "why_no_slots", _never)
-    options = choosing.EngineOptions(batch_size=None, processes=1, endpoint=None)
-    assert _generated(choosing.choose_engine(run, options)) == expected
-    monkeypatch.setattr(calibrate, "library_versions", lambda: {**library_versions(), "transformers": "6.0"})
+    options = EngineOptions(batch_size=None, processes=1, endpoint=None)
+    assert _generated(choose_engine(run, options, CPU)) == expected
+    record = read_json(run.placement("cpu"))
+    record["measured"]["slots_with"]["transformers"] = "4.0"
+    write_json(run.placement("cpu"), record)
     with pytest.raises(EngineError, match="nothing was to be"):
-        _generated(choosing.choose_engine(run, options))
+        _generated(choose_engine(run, options, CPU))
 
 
 def test_a_model_without_slots_is_recorded_as_such(
@@ -196,14 +202,11 @@ def test_other_options_place_the_model_anew(tiny_gpt2: Path, make_run: MakeRun) 
     assert place_model(run, CPU, PROMPTS).decision == free.decision
 
 
-def test_what_does_not_fit_fails_before_anything_is_loaded(
-    tiny_gpt2: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_does_not_fit_fails_before_anything_is_loaded(tiny_gpt2: Path, make_run: MakeRun) -> None:
     """With the sizes and ways out, and without an identity: another machine may still begin the run."""
-    monkeypatch.setattr(module, "load_decided", _never)
     run = make_run(tiny_gpt2)
     with pytest.raises(EngineError, match=r"(?s)nothing was loaded.*KiB|MiB.*3\. "):
-        place_model(run, replace(CPU, host_bytes=MIB // 10), PROMPTS)
+        place_model(run, replace(CPU, host_bytes=MIB // 10), PROMPTS, prove=_never)
     assert not run.identity.exists()
     assert not run.placement("cpu").exists()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -158,21 +159,21 @@ def test_limit_leaves_what_comes_after_it_unread(bench):
         bench.prepare(path, limit=4)
 
 
-def test_source_that_changes_while_it_is_read_is_refused(bench, monkeypatch):
+def test_source_that_changes_while_it_is_read_is_refused(bench, caplog):
     """Two passes over two different contents would make a third."""
-    path = bench.write("a.jsonl", GOOD * 3)
-    from promptmill.prompts import prepare
+    row = '{"prompt": "good", "response": "taken"}\n'
+    path = bench.write("a.jsonl", row * 3)
 
-    survey = prepare._survey
+    def change(record):
+        # What columns become is known, and told, after the first pass and before the second.
+        if "travels through as" in record.getMessage():
+            path.write_text(row * 4)
+        return True
 
-    def survey_then_change(*arguments):
-        types = survey(*arguments)
-        path.write_text(GOOD * 4)
-        return types
-
-    monkeypatch.setattr(prepare, "_survey", survey_then_change)
-    with pytest.raises(InvalidRows, match="changed while it was read"):
+    caplog.set_level(logging.INFO, "promptmill")
+    with caplog.filtering(change), pytest.raises(InvalidRows, match="changed while it was read"):
         bench.prepare(path)
+    assert path.read_text() == row * 4
     assert not bench.target.exists()
 
 

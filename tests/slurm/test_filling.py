@@ -20,9 +20,6 @@ from promptmill.rows import Row
 from promptmill.run import Identity, RunFolder, fix_identity, open_run
 from promptmill.sampling import SamplingParameters
 from promptmill.settings import RunSettings
-from promptmill.slurm import after
-from promptmill.slurm import filling as filling_module
-from promptmill.slurm import record as record_module
 from promptmill.slurm.after import requeue_if_sensible
 from promptmill.slurm.claims import Claims, read_claim
 from promptmill.slurm.commands import Job
@@ -92,26 +89,43 @@ def running(*ids: str) -> Callable[[Sequence[str]], list[Job]]:
     return lambda asked: [Job(one, "", "RUNNING", "", "n1", None) for one in asked if one in ids]
 
 
+Task = Callable[..., ArrayTask]
+
+
 @pytest.fixture
-def squeue(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def squeue() -> list[str]:
     """The ids of the jobs that run, as far as the tasks of a test are told."""
-    ids: list[str] = []
-    monkeypatch.setattr(
-        filling_module, "Claims", lambda run, job, writer: Claims(run, job, writer, lambda asked: running(*ids)(asked))
-    )
-    monkeypatch.setattr(filling_module, "exclude_nodes", lambda job, nodes: None)
-    return ids
+    return []
 
 
-def task(run: RunFolder, where: Place | None = None, walltime: Walltime | None = None) -> ArrayTask:
-    """One life of an array task."""
-    return ArrayTask(run, where or place(), walltime or Walltime(), StopRequest())
+@pytest.fixture
+def excluded() -> list[tuple[str, list[str]]]:
+    """Job and nodes of each wish to keep what waits away from nodes."""
+    return []
 
 
-def test_a_task_fills_its_own_shards_and_then_those_of_nobody(run: RunFolder, squeue: list[str]) -> None:
+@pytest.fixture
+def task(run: RunFolder, squeue: list[str], excluded: list[tuple[str, list[str]]]) -> Task:
+    """One life of an array task of the run, on a cluster where these jobs run."""
+
+    def task(where: Place | None = None, walltime: Walltime | None = None, **options: Any) -> ArrayTask:
+        return ArrayTask(
+            run,
+            where or place(),
+            walltime or Walltime(),
+            StopRequest(),
+            ask=lambda asked: running(*squeue)(asked),
+            exclude=lambda job, nodes: excluded.append((job, nodes)),
+            **options,
+        )
+
+    return task
+
+
+def test_a_task_fills_its_own_shards_and_then_those_of_nobody(run: RunFolder, task: Task) -> None:
     """Its own first, in order; then from the far end; the model is placed once."""
     placed: list[int] = []
-    one = task(run)
+    one = task()
     filling = Filling(own=(1, 2))
     one.guarded(lambda: one.fill(filling, before_first=lambda: placed.append(1), produce=produce_with(StubEngine())))
     assert list(one.record.start.shards) == [1, 2, 3, 0]
@@ -120,11 +134,11 @@ def test_a_task_fills_its_own_shards_and_then_those_of_nobody(run: RunFolder, sq
     assert one.record.start.reason == "done"
 
 
-def test_a_shard_that_somebody_works_on_is_left_alone(run: RunFolder, squeue: list[str]) -> None:
+def test_a_shard_that_somebody_works_on_is_left_alone(run: RunFolder, task: Task, squeue: list[str]) -> None:
     """As long as Slurm says that the job runs."""
     assert Claims(run, "7_5", "w").take(2)
     squeue.append("7_5")
-    one = task(run)
+    one = task()
     one.fill(Filling(own=(2,)), before_first=lambda: None, produce=produce_with(StubEngine()))
     assert missing_shards(run) == [2]
     squeue.clear()
@@ -150,14 +164,14 @@ def test_claims_are_judged_by_their_files_where_slurm_does_not_answer(run: RunFo
     assert read_claim(SlurmFolder.of(run), 0) is None
 
 
-def test_a_restart_releases_the_claims_of_its_earlier_life(run: RunFolder, squeue: list[str]) -> None:
+def test_a_restart_releases_the_claims_of_its_earlier_life(run: RunFolder, task: Task) -> None:
     """Others may have the shard; this task chooses anew."""
     assert Claims(run, "7_0", "w").take(3)
-    task(run, place(restarts=1))
+    task(place(restarts=1))
     assert read_claim(SlurmFolder.of(run), 3) is None
 
 
-def test_two_at_the_same_shard_waste_work_and_damage_nothing(run: RunFolder, squeue: list[str]) -> None:
+def test_two_at_the_same_shard_waste_work_and_damage_nothing(run: RunFolder) -> None:
     """Both commit all rows; each row is read once."""
     manifest = recorded_manifest(run)
     first = shard_store(run, manifest, 0)
@@ -171,42 +185,45 @@ def test_two_at_the_same_shard_waste_work_and_damage_nothing(run: RunFolder, squ
     assert manifest.shard_rows(0) == first.read().num_rows
 
 
-def test_a_node_that_cannot_do_the_dtype_excludes_itself(run: RunFolder, squeue: list[str]) -> None:
+def test_a_node_that_cannot_do_the_dtype_excludes_itself(
+    run: RunFolder, task: Task, excluded: list[tuple[str, list[str]]]
+) -> None:
     """The reason stands in the status, and later submissions keep away from the node."""
 
     def refuse() -> None:
         raise ConfigurationError("The run's dtype is bfloat16, and Tesla T4 has none.")
 
-    one = task(run)
+    one = task()
     with pytest.raises(ConfigurationError):
         one.guarded(lambda: one.fill(Filling(), before_first=refuse, produce=produce_with(StubEngine())))
     assert one.record.start.reason == "refused"
     assert refused_nodes(run) == ["n1"]
+    assert excluded == [("7", ["n1"])]
     assert read_status(run).refused_nodes == ("n1",)
     assert "Tesla T4" in read_status(run).errors[0].text
 
 
-def test_a_crash_loop_ends_after_two_restarts(run: RunFolder, squeue: list[str]) -> None:
+def test_a_crash_loop_ends_after_two_restarts(run: RunFolder, task: Task) -> None:
     """Three starts without a row; what the last said is repeated."""
 
     def crash(*_: Any, **__: Any) -> bool:
         raise RuntimeError("CUDA is not what it was")
 
     for restart in range(3):
-        one = task(run, place(restarts=restart))
+        one = task(place(restarts=restart))
         one.require_no_crash_loop()
         with pytest.raises(RuntimeError):
             one.guarded(lambda one=one: one.fill(Filling(), before_first=lambda: None, produce=crash))
-    last = task(run, place(restarts=3))
+    last = task(place(restarts=3))
     with pytest.raises(CrashLoop, match="CUDA is not what it was"):
         last.require_no_crash_loop()
     assert "committed nothing" in read_status(run).errors[0].text
 
 
-def test_preemptions_are_no_crash_loop(run: RunFolder, squeue: list[str]) -> None:
+def test_preemptions_are_no_crash_loop(run: RunFolder, task: Task) -> None:
     """Being stopped before the first row says nothing about the program."""
     for restart in range(6):
-        one = task(run, place(restarts=restart))
+        one = task(place(restarts=restart))
         one.require_no_crash_loop()
         with pytest.raises(KeyboardInterrupt):
             one.guarded(_interrupt)
@@ -218,26 +235,23 @@ def _interrupt() -> None:
 
 
 @pytest.mark.parametrize("counted", [False, True])
-def test_a_life_without_an_end_was_killed(run: RunFolder, squeue: list[str], counted: bool) -> None:
+def test_a_life_without_an_end_was_killed(run: RunFolder, task: Task, counted: bool) -> None:
     """The next life closes it, with what its progress file said last, unless its record has that already."""
-    one = task(run)
+    one = task()
     one.record.working_on(2)
     told = {"host": "h", "pid": 1, "doing": "shard 3 of 4", "began": round(time.time()) + 1, "updated": 0, "rows": 40}
     write_json(run.progress / f"{one.record.start.writer}.json", {**told, "tokens": 90, "tokens_per_second": 1})
     if counted:
         one.record.worked()  # killed between the shard's end and its own
-    task(run, place(restarts=1))
+    task(place(restarts=1))
     record = read_record(SlurmFolder.of(run).task("7_0"))
     assert record is not None
     assert (record.starts[0].reason, record.starts[0].rows, record.starts[0].tokens) == ("killed", 40, 90)
 
 
-def test_a_task_whose_model_stood_still_is_brought_back_if_it_got_anywhere(
-    run: RunFolder, squeue: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_task_whose_model_stood_still_is_brought_back_if_it_got_anywhere(run: RunFolder, task: Task) -> None:
     """It ends itself, which Slurm takes for an end; three such starts without a row are a crash loop."""
     requeued: list[str] = []
-    monkeypatch.setattr(after, "requeue", requeued.append)
 
     def hang(run: RunFolder, shard: int, *, on_stall: Callable[[str], None], rows: int, **_: Any) -> bool:
         store = shard_store(run, recorded_manifest(run), shard)
@@ -247,10 +261,10 @@ def test_a_task_whose_model_stood_still_is_brought_back_if_it_got_anywhere(
         raise _Gone
 
     for restart, rows in enumerate((5, 0, 0, 0)):
-        one = task(run, place(restarts=restart))
+        one = task(place(restarts=restart))
         with pytest.raises(_Gone):
             one.fill(Filling(own=(1,)), before_first=lambda: None, produce=partial(hang, rows=rows))
-        said = requeue_if_sensible(run, place(restarts=restart))
+        said = requeue_if_sensible(run, place(restarts=restart), requeued.append)
         assert said.startswith("Requeued: the model stood still" if restart < 3 else "Not requeued: 3 starts in a row")
     assert requeued == ["9", "9", "9"]
     record = read_record(SlurmFolder.of(run).task("7_0"))
@@ -263,22 +277,19 @@ class _Gone(BaseException):
     """The process is there no longer."""
 
 
-def test_whether_a_killed_life_committed_is_told_by_the_clock_of_the_files(
-    run: RunFolder, squeue: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whether_a_killed_life_committed_is_told_by_the_clock_of_the_files(run: RunFolder, task: Task) -> None:
     """On a node whose clock is hours ahead of the file server's, rows that were committed count all the same."""
-    monkeypatch.setattr(record_module, "steady_time", lambda: time.time() + 6 * 3600)
     for restart in range(4):
-        one = task(run, place(restarts=restart))
+        one = task(place(restarts=restart), clock=lambda: time.time() + 6 * 3600)
         one.require_no_crash_loop()
         one.record.working_on(1)
         row = Row(restart, "r", "stop", 1, 1, 0, None)
         shard_store(run, recorded_manifest(run), 1).commit([row])
 
 
-def test_no_shard_is_begun_that_cannot_come_to_a_commit(run: RunFolder, squeue: list[str]) -> None:
+def test_no_shard_is_begun_that_cannot_come_to_a_commit(run: RunFolder, task: Task) -> None:
     """Near the walltime the task stops, and says that it was the walltime."""
-    one = task(run, walltime=Walltime(end=time.time() + 5, limit=3600))
+    one = task(walltime=Walltime(end=time.time() + 5, limit=3600))
     with pytest.raises(Interrupted):
         one.guarded(lambda: one.fill(Filling(), before_first=lambda: None, produce=produce_with(StubEngine())))
     assert one.record.start.reason == "walltime"
@@ -296,7 +307,7 @@ def test_the_user_signal_is_an_announcement_only_near_the_walltime() -> None:
     assert [signal_seconds(limit) for limit in (None, 14400, 60)] == [180, 180, 15]
 
 
-def test_the_last_job_ends_when_nothing_was_committed(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_job_ends_when_nothing_was_committed(run: RunFolder) -> None:
     """With the reason in the status; with progress it submits what is missing, so often and no more."""
     submitted: list[Submission] = []
     plan = Plan(SlurmOptions(resubmissions=1), None, 60.0)
@@ -306,10 +317,9 @@ def test_the_last_job_ends_when_nothing_was_committed(run: RunFolder, monkeypatc
         finish(run)
     assert "committed nothing" in str(read_status(run).reason)
     produce_with(StubEngine())(run, 0, stop=StopRequest())
-    monkeypatch.setattr("promptmill.slurm.submission.most_tasks", lambda *_: 2)
-    monkeypatch.setattr("promptmill.slurm.finishing.submit", lambda run, what: submitted.append(what) or what)
-    again = finish(run)
+    again = finish(run, most=2, hand_over=lambda run, what: submitted.append(what) or what)
     assert again is not None
+    assert submitted == [again.submission]
     assert (again.shards, again.submission.shards, again.submission.resubmitted) == (3, ((1,), (2, 3)), 1)
     write_submission(run, again.submission)
     time.sleep(0.02)

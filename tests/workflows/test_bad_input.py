@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import build_dataset, command
+from tests.command import build_dataset
 
 CONFIGURATION, ROWS, NOT_FOUND, STORAGE, UNAVAILABLE = 78, 65, 66, 74, 69
 
@@ -122,19 +122,6 @@ def test_a_data_folder_that_cannot_be_written_is_named(folder: Path, tiny_gpt2: 
     assert "read-only" in outcome.said
     assert "--data-dir" in outcome.said
     assert "Traceback" not in outcome.said
-
-
-def test_help_explains_every_option() -> None:
-    """`--help` has each parameter of BuildDataset with a description."""
-    said = subprocess.run([*command(), "--help"], capture_output=True, text=True, check=True).stdout
-    options = (
-        "model revision prompts prompt-column template system-prompt limit samples-per-prompt max-new-tokens "
-        "temperature top-p top-k seed stop dtype quantization engine batch-size checkpoint-seconds data-dir name "
-        "min-p repetition-penalty device-map max-memory gpus-per-copy offload publish-to private overwrite license "
-        "pretty-name tags publish-timeout publish-every auth-max-age allow-pickle trust-remote-code group-shared"
-    )
-    for option in options.split():
-        assert f"  --{option}" in said, option
 
 
 def test_importing_the_workflows_does_not_import_torch() -> None:

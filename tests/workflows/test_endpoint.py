@@ -170,9 +170,9 @@ def test_no_torch_is_imported_to_ask_a_server(tmp_path: Path, prompts: Path, ser
     """A login node or a laptop without one can run it: generating takes two seconds less, too."""
     given = [str(option) for option in options(server, prompts, "--limit", 4)]
     code = (
-        "import sys, luigi, promptmill.report.attempt as report\n"
-        "from promptmill import assemble\n"
-        "assemble.attempt_report = lambda run: None\n"
+        "import sys, luigi\n"
+        "from workflows import AssembleDataset\n"
+        "AssembleDataset.write_report = staticmethod(lambda run: None)\n"
         f"luigi.run(['--module', 'workflows', 'BuildDataset', '--local-scheduler', *{given!r}])\n"
         "print(*sorted({'torch', 'transformers', 'bitsandbytes'} & set(sys.modules)))"
     )
