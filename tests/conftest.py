@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,13 +17,12 @@ from promptmill.demo import ensure_demo_model
 from tests.engine.tiny import BOS, EOS, VOCABULARY, byte_tokenizer
 from tests.forkserver import set_environment
 from tests.hub.fixtures import hub
+from tests.scheduling import make_scheduler, turn
 from tests.slurm.fixtures import _slurm, cluster, source
 
 __all__ = ["_slurm", "cluster", "hub", "source"]
 
 LONG_SECONDS = 10
-FIRST = ("slurm 1", "slurm 2", "long", "demo")
-"""Which tests begin first when several are run at a time: what waits longest must not begin last."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,13 +37,16 @@ def pytest_configure(config: pytest.Config) -> None:
         torch.set_num_threads(1)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Which tests stay in one process, where several run tests."""
+    return make_scheduler(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that take long begin first. Those on a cluster, which wait, have two clusters in two processes."""
-    for item in items:
-        if "cluster" in getattr(item, "fixturenames", ()) and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group("slurm 2"))
-    items.sort(key=_turn)
+    """Tests that take long begin first: what waits longest must not begin last."""
+    items.sort(key=turn)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -60,11 +63,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"{time:7.1f} s  {name}")
 
 
-def _turn(item: pytest.Item) -> int:
-    names = {mark.name for mark in item.iter_markers()} | {mark.args[0] for mark in item.iter_markers("xdist_group")}
-    return min((FIRST.index(name) for name in names if name in FIRST), default=len(FIRST))
-
-
 @pytest.fixture(autouse=True, scope="session")
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test sees the user's login, cache or luigi.cfg, and none can reach the public Hub."""
@@ -73,6 +71,8 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
         patch.delenv("HF_TOKEN", raising=False)
         patch.delenv("LUIGI_CONFIG_PATH", raising=False)
+        # xdist sets it for the processes that run tests: ours have to find their modules without.
+        patch.delenv("PYTHONPATH", raising=False)
         set_environment(os.environ)
         yield
 

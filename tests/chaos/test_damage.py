@@ -12,8 +12,6 @@ from promptmill.errors import StorageError
 from promptmill.files import CORRUPT_MARK
 from tests.chaos.small_run import PROMPTS, SmallRun
 
-pytestmark = pytest.mark.xdist_group("chaos/test_damage")
-
 HALF_DONE = "with half the rows"
 DONE = "with all rows, before the dataset"
 RECORDS = ("identity.json", "prompts.json", "model.json", "placement-cpu.json", "prompts/prompts.parquet")

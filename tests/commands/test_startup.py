@@ -13,8 +13,6 @@ import typer
 
 from promptmill.cli import app
 
-pytestmark = pytest.mark.xdist_group("commands/test_startup")
-
 HEAVY = ("torch", "transformers", "datasets", "accelerate", "bitsandbytes", "luigi", "pandas", "altair")
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 HELP = [["--help"], *([name, "--help"] for name in COMMANDS)]

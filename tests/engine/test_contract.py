@@ -20,8 +20,6 @@ from promptmill.sampling import SamplingParameters
 from tests.engine.serving import transformers_serve
 from tests.engine.tiny import CONTEXT, byte_tokenizer, greedy, prompts, requests, tiny_model
 
-pytestmark = pytest.mark.xdist_group("engine/test_contract")
-
 Make = Callable[[SamplingParameters], Engine]
 MOST = 12
 TEXTS = prompts(24, longest=20)

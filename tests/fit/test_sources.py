@@ -18,8 +18,6 @@ from tests.fit.models import saved
 from tests.forkserver import run_command
 from tests.hub import HubServer
 
-pytestmark = pytest.mark.xdist_group("fit/test_sources")
-
 TOKEN = "hf_alice_secret_token"
 NOT_FOUND, UNAVAILABLE, DENIED, CONFIGURATION = 66, 69, 77, 78
 

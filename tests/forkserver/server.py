@@ -59,6 +59,7 @@ def _run_and_end(job: Job) -> NoReturn:
     except SystemExit as end:
         code = end.code
     except KeyboardInterrupt:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.raise_signal(signal.SIGINT)
     except BaseException:

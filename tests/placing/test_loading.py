@@ -29,8 +29,6 @@ from promptmill.placing.split import Splitter
 from promptmill.placing.torch_build import require_gpus, require_no_hidden_gpus
 from tests.engine.tiny import BOS, EOS, VOCABULARY, byte_tokenizer
 
-pytestmark = pytest.mark.xdist_group("placing/test_loading")
-
 LLAMA = {"hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 4, "num_attention_heads": 4}
 
 

@@ -15,8 +15,6 @@ from promptmill.rows import Row
 from promptmill.run import RunFolder
 from tests.report.runs import BEGAN, answered, failed, life, run_of, tell
 
-pytestmark = pytest.mark.xdist_group("report/test_browser")
-
 HOSTILE = {
     "html": "<script>window.broken = 1</script><img src=x onerror='window.broken = 1'><b>bold</b>",
     "end of script": "</script><script>window.broken = 1</script></pre></article><!-- rest is gone",

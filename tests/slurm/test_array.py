@@ -6,12 +6,8 @@ import json
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.slurm.cluster import Cluster
 from tests.slurm.running import User
-
-pytestmark = pytest.mark.xdist_group("slurm 2")
 
 ROWS = 512
 HOSTILE = "odd é $HOME 'single' \"double\" %A\nline"

@@ -5,13 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.command import committed
 from tests.slurm.cluster import Cluster
 from tests.slurm.running import SCRIPT, Source, User
-
-pytestmark = pytest.mark.xdist_group("slurm 2")
 
 ROWS = 300
 

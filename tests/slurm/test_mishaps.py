@@ -6,12 +6,8 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.slurm.cluster import Cluster
 from tests.slurm.running import Source, User
-
-pytestmark = pytest.mark.xdist_group("slurm 2")
 
 # So many that a machine twice as fast is not done before the last mishap.
 ROWS = 3200

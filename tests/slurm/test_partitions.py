@@ -9,8 +9,6 @@ from promptmill.fitting.pools import find_pools
 from promptmill.slurm.partitions import gpu_nodes
 from tests.slurm.cluster import Cluster
 
-pytestmark = pytest.mark.xdist_group("slurm 1")
-
 
 @pytest.mark.usefixtures("cluster")
 def test_the_partitions_of_a_real_cluster_are_read(cluster: Cluster) -> None:

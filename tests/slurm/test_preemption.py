@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.slurm.cluster import Cluster
 from tests.slurm.running import Source, User
-
-pytestmark = pytest.mark.xdist_group("slurm 1")
 
 ROWS = 900
 PREEMPTIONS = 5

@@ -12,8 +12,6 @@ from promptmill.demo import demo_gguf
 from tests.slurm.cluster import Cluster
 from tests.slurm.running import Source, User
 
-pytestmark = pytest.mark.xdist_group("slurm 2")
-
 ROWS = 256
 REPOSITORY = Path(__file__).parents[2]
 

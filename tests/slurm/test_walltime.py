@@ -10,8 +10,6 @@ from tests.endpoint.server import Asked, Reply, WordServer
 from tests.slurm.cluster import Cluster
 from tests.slurm.running import User, on_cpu, on_server
 
-pytestmark = pytest.mark.xdist_group("slurm 1")
-
 ROWS_OF_MINUTES = 2600
 ROWS = 600
 

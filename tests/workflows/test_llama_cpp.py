@@ -15,7 +15,7 @@ from promptmill.run import RunFolder, recorded_identity
 from tests.command import build_dataset, dataset_table, only_run, rows_of, start
 from tests.llama_cpp import llama_cpp
 
-pytestmark = [pytest.mark.long, pytest.mark.demo, pytest.mark.xdist_group("workflows/test_llama_cpp")]
+pytestmark = [pytest.mark.long, pytest.mark.demo]
 ROWS = 40
 
 
