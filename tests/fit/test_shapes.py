@@ -55,8 +55,12 @@ HEADERS_ALONE: dict[str, dict[str, Any]] = {
 
 
 def _same(found: ModelShape, expected: ModelShape) -> bool:
-    """Equal, save for a few hundred bytes of rotary tables."""
-    return replace(found, buffer_bytes=0) == replace(expected, buffer_bytes=0)
+    """Equal, save for a few hundred bytes of rotary tables.
+
+    What the sums of such a shape come to is held against PyTorch's allocator in tests/placing/test_memory.py.
+    """
+    buffers = abs(found.buffer_bytes - expected.buffer_bytes)
+    return buffers < 512 and replace(found, buffer_bytes=0) == replace(expected, buffer_bytes=0)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
