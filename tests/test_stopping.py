@@ -54,15 +54,16 @@ def test_a_second_sigterm_does_not_cut_the_drain_short() -> None:
     assert run(send(signal.SIGTERM) * 2).stdout == "drained True\n"
 
 
-def test_a_signal_at_any_other_time_ends_the_process_with_its_code() -> None:
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_at_any_other_time_ends_the_process_with_its_code(number: signal.Signals) -> None:
     """Nothing is to be saved there, as every file is written atomically."""
     stop = StopRequest()
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {each: signal.getsignal(each) for each in SIGNALS}
     stop.install()
     try:
         with pytest.raises(Exit) as caught:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for each, handler in before.items():
+            signal.signal(each, handler)
     assert caught.value.code == Interrupted.exit_code

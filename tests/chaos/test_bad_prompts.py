@@ -1,21 +1,18 @@
-"""Prompts files, templates and kinds of files that nobody would write by hand: an error of ours, or right handling."""
+"""Prompts files, templates and kinds of files that nobody would write by hand: an error of ours, or right handling.
+
+Each file that cannot be used, with what is said of it, is in tests/prompts/mangled.py.
+"""
 
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import FrameType
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,26 +22,13 @@ from promptmill.prompts import PromptOptions, prepare_prompts, prepared_table
 from promptmill.prompts import template as template_module
 from promptmill.prompts.problems import BadRowError
 from promptmill.prompts.template import PromptTemplate
+from tests.prompts.mangled import ENDINGS, parquet, zst
+from tests.prompts.within import within
 
 FUZZ = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 GOOD = b'{"prompt": "good"}\n'
-ENDINGS = ("txt", "jsonl", "ndjson", "json", "csv", "tsv", "parquet", "txt.gz", "jsonl.zst", "csv.gz", "json.zst")
-
-
-@contextmanager
-def within(seconds: int) -> Iterator[None]:
-    """Fail if the block takes longer: it would wait for ever."""
-
-    def over(signum: int, frame: FrameType | None) -> None:
-        raise AssertionError("it hangs")
-
-    before = signal.signal(signal.SIGALRM, over)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+WAYS_OUT = ("--prompt", "--template", "same command again")
+"""What a message tells the user to type, one of them."""
 
 
 def prepared(folder: Path, source: str, **options: Any) -> list[dict[str, Any]] | None:
@@ -58,6 +42,7 @@ def prepared(folder: Path, source: str, **options: Any) -> list[dict[str, Any]] 
         said, rows = str(error), 0
     if not rows:
         assert 20 < len(said) < 4000
+        assert any(way in said for way in WAYS_OUT), said
         assert _files(folder) == before
         return None
     assert _files(folder) == before | {target}
@@ -68,43 +53,6 @@ def _files(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if not path.is_dir()}
 
 
-def _parquet(**columns: Any) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer)
-    return buffer.getvalue()
-
-
-def _zst(content: bytes) -> bytes:
-    return bytes(pa.Codec("zstd").compress(content, asbytes=True))
-
-
-REFUSED: dict[str, bytes] = {
-    **{f"empty.{ending}": b"" for ending in ENDINGS},
-    **{f"nul.{ending}": b"\0" * 100 for ending in ENDINGS},
-    **{f"{code}.{ending}": 'prompt\n{"prompt": "Hällo"}\n'.encode(code)
-       for code in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1", "cp037")
-       for ending in ("txt", "jsonl", "csv")},
-    "bom-alone.txt": b"\xef\xbb\xbf",
-    "two-boms.jsonl": b"\xef\xbb\xbf" * 2 + GOOD,
-    "old-mac.txt": b"one\rtwo\r",
-    "old-mac.csv": b"prompt\rone\rtwo\r",
-    "long.txt": b"x" * 65_000_000,
-    "bomb.txt.gz": gzip.compress(b"x" * 100_000_000),
-    "bomb.jsonl.zst": _zst(b'{"prompt": "' + b"x" * 100_000_000 + b'"}'),
-    "cut.jsonl.gz": gzip.compress(GOOD * 1000)[:-20],
-    "junk-after.jsonl.gz": gzip.compress(GOOD) + b"junk",
-    "deep.jsonl": b'{"prompt": ' + b"[" * 100_000,
-    "deep.json": b"[" * 100_000,
-    "header.tsv": b"prompt\tid\n",
-    "twice.csv": b"prompt,prompt\na,b\n",
-    "mixed.jsonl": b'{"prompt": "a", "x": 1}\n{"prompt": "a", "x": "y"}\n',
-    "half.jsonl": b'{"prompt": "\\ud800"}\n',
-    "number.jsonl": b'{"prompt": 1}\n',
-    "cut.parquet": _parquet(prompt=["a"] * 1000)[:-100],
-    "empty-rows.parquet": _parquet(prompt=pa.array([], pa.string())),
-    "binary.parquet": _parquet(prompt=[b"\xff\xfe"]),
-    "no-columns.parquet": _parquet(),
-}  # fmt: skip
 USED: dict[str, tuple[bytes, list[str]]] = {
     "bom.txt": (b"\xef\xbb\xbfone\n", ["one"]),
     "bom.csv": (b"\xef\xbb\xbfprompt\none\n", ["one"]),
@@ -116,20 +64,13 @@ USED: dict[str, tuple[bytes, list[str]]] = {
     "10MB.jsonl": (json.dumps({"prompt": "x" * 10_000_000}).encode(), ["x" * 10_000_000]),
     "10MB.csv": (b'prompt\n"' + b"x" * 10_000_000 + b'"\n', ["x" * 10_000_000]),
     "members.jsonl.gz": (gzip.compress(GOOD) * 2, ["good"] * 2),
-    "frames.jsonl.zst": (_zst(GOOD), ["good"]),
+    "frames.jsonl.zst": (zst(GOOD), ["good"]),
     "a\nb.jsonl": (GOOD, ["good"]),
     "-rf.jsonl": (GOOD, ["good"]),
     "%s😀.jsonl": (GOOD, ["good"]),
     "keys.jsonl": (b'{"prompt": "x", "a\\nb": 1, "": 2, "%s": 3, "response": 4, "{{ x }}": 5}', ["x"]),
     "nan.jsonl": (b'{"prompt": "x", "n": NaN}\n{"prompt": "x", "n": 1e999}\n', ["x"] * 2),
 }
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_file_that_cannot_be_used_is_refused(name: str, tmp_path: Path) -> None:
-    """And leaves nothing."""
-    (tmp_path / name).write_bytes(REFUSED[name])
-    assert prepared(tmp_path, str(tmp_path / name)) is None
 
 
 @pytest.mark.parametrize("name", USED)
@@ -164,14 +105,43 @@ def test_what_is_no_file_is_not_waited_for(kind: str, way: str, tmp_path: Path) 
         assert prepared(tmp_path, str(tmp_path / kind) if way == "by name" else f"{tmp_path}/{kind[:4]}*") is None
 
 
+WHOLE = {
+    "a.txt": b"one\ntwo\n",
+    "a.jsonl": b'{"prompt": "one", "o": {"a": [1, null]}}\n"two"\n',
+    "a.json": b'[{"prompt": "one", "o": {"a": [1, 2.5]}},\n"two"]',
+    "a.csv": b'prompt,n\n"one, ""1""",1\ntwo,2\n',
+    "a.jsonl.gz": gzip.compress(b'{"prompt": "one"}\n"two"\n', mtime=0),
+    "a.json.zst": zst(b'["one", "two"]'),
+    "a.parquet": parquet(prompt=["one", "two"], n=[1, 2]),
+}
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> tuple[str, bytes]:
+    """A file in which bytes were changed, dropped or put in at some place."""
+    name = draw(st.sampled_from(sorted(WHOLE)))
+    put = st.binary(max_size=4) | st.sampled_from(
+        [b"\0", b"\xff", b'"', b"[", b"{", b",", b"\n", b"\\ud800", b"NaN", b"1e999"]
+    )
+    at, drop = draw(st.integers(0, len(WHOLE[name]))), draw(st.integers(0, 3))
+    return name, WHOLE[name][:at] + draw(put) + WHOLE[name][at + drop :]
+
+
+@st.composite
+def no_file(draw: st.DrawFn) -> tuple[str, bytes]:
+    """Any bytes; behind an ending of compressed files they are compressed, so that the reader behind gets them."""
+    ending, content = draw(st.sampled_from(ENDINGS)), draw(st.binary(max_size=200))
+    pack = {"gz": gzip.compress, "zst": zst}.get(ending.rpartition(".")[2], bytes)
+    return f"a.{ending}", pack(content)
+
+
 @FUZZ
-@given(ending=st.sampled_from(ENDINGS), content=st.binary(max_size=200))
-def test_any_bytes_are_refused_or_read(ending: str, content: bytes) -> None:
-    """Compressed ones hold them compressed, so that the reader behind gets them."""
-    packed = gzip.compress(content) if ending.endswith(".gz") else _zst(content) if ending.endswith(".zst") else content
+@given(file=damaged() | no_file())
+def test_any_bytes_are_refused_or_read(file: tuple[str, bytes]) -> None:
+    """Damage anywhere in a file, and what was none at all, never end in a traceback."""
     with TemporaryDirectory() as folder:
-        path = Path(folder) / f"a.{ending}"
-        path.write_bytes(packed)
+        path = Path(folder) / file[0]
+        path.write_bytes(file[1])
         prepared(Path(folder), str(path))
 
 

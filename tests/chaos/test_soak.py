@@ -1,4 +1,4 @@
-"""The soak works, at small size; that a run survives twenty kills is in tests/workflows/test_kills.py."""
+"""The soak works, at small size; that a run survives real kills is in tests/workflows/test_kills.py."""
 
 from __future__ import annotations
 

@@ -16,6 +16,11 @@ from tests.chaos.small_run import PROMPTS, SmallRun
 
 CALM = 0
 KILLED = -signal.SIGKILL
+ATTEMPTS = [
+    pytest.param(range(2), id="twice"),
+    pytest.param(range(2, 6), id="four times more", marks=pytest.mark.long),
+]
+"""In every other one processes are killed."""
 
 
 @pytest.fixture
@@ -26,20 +31,24 @@ def expected(tmp_path: Path, tiny_gpt2: Path) -> dict[str, bytes]:
     return calm.dataset()
 
 
+@pytest.mark.parametrize("attempts", ATTEMPTS)
 @pytest.mark.parametrize("processes", [2, 8])
 @pytest.mark.parametrize("apart", [0.0, 0.02], ids=["together", "staggered"])
 def test_many_on_one_run(
-    processes: int, apart: float, tmp_path: Path, tiny_gpt2: Path, expected: dict[str, bytes]
+    attempts: range, processes: int, apart: float, tmp_path: Path, tiny_gpt2: Path, expected: dict[str, bytes]
 ) -> None:
-    """From the first file to the dataset, some of them killed on the way: again and again the same dataset."""
-    chance = random.Random(processes)
-    for attempt in range(6):
+    """From the first file to the dataset, every other time some are killed on the way: always the same dataset."""
+    for attempt in attempts:
+        chance = random.Random(10 * processes + attempt)
         small = SmallRun(tmp_path / f"run-{attempt}", tiny_gpt2)
-        _live_together([small] * processes, apart, chance)
+        _live_together([small] * processes, apart, chance, kill=attempt % 2 == 1)
         _require_whole(small, expected)
 
 
-def test_two_mounts_of_one_file_system(tmp_path: Path, tiny_gpt2: Path, expected: dict[str, bytes]) -> None:
+@pytest.mark.parametrize("attempts", ATTEMPTS)
+def test_two_mounts_of_one_file_system(
+    attempts: range, tmp_path: Path, tiny_gpt2: Path, expected: dict[str, bytes]
+) -> None:
     """Processes that see the run's folder at different places, as nodes may, agree on it all the same."""
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
@@ -49,19 +58,19 @@ def test_two_mounts_of_one_file_system(tmp_path: Path, tiny_gpt2: Path, expected
         assert not os.environ.get("PROMPTMILL_REQUIRE_MOUNT"), mounted.stderr
         pytest.skip("this user may not mount a file system")
     try:
-        chance = random.Random(2)
-        for attempt in range(6):
+        for attempt in attempts:
+            chance = random.Random(attempt)
             places = [SmallRun(folder / f"run-{attempt}", tiny_gpt2) for folder in (here, there)]
-            _live_together([places[number % 2] for number in range(4)], 0.0, chance)
+            _live_together([places[number % 2] for number in range(4)], 0.0, chance, kill=attempt % 2 == 1)
             _require_whole(places[attempt % 2], expected)
     finally:
-        subprocess.run(["umount", str(there)], check=True)
+        subprocess.run(["umount", "-l", str(there)], check=True)
 
 
-def _live_together(places: Sequence[SmallRun], apart: float, chance: random.Random) -> None:
-    """A process at each place, begun one after the other, and some of them killed."""
+def _live_together(places: Sequence[SmallRun], apart: float, chance: random.Random, *, kill: bool) -> None:
+    """A process at each place, begun one after the other; if told so, up to half of them are killed."""
     children = [_child(small, number * apart) for number, small in enumerate(places)]
-    victims = set(chance.sample(children, chance.randint(0, len(children) // 2)))
+    victims = set(chance.sample(children, chance.randint(1, len(children) // 2) if kill else 0))
     time.sleep(chance.uniform(0, 0.3))
     for child in victims:
         os.kill(child, signal.SIGKILL)

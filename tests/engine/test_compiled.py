@@ -1,4 +1,7 @@
-"""Compiled attention is PyTorch's, to the last few bits, and where it can't be had PyTorch's takes its place."""
+"""Compiled attention is PyTorch's, to the last few bits, and where it can't be had PyTorch's takes its place.
+
+That every kind of model writes the same text with it is in tests/engine/test_equality.py.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from promptmill.engine import attention, compiled
+from promptmill.engine import compiled
 from promptmill.engine.compiled import Kernel, attend, load_kernel, suits
 from promptmill.engine.transformers import TransformersEngine
-from tests.engine.tiny import CONFIGURATIONS, RECURRENT, greedy, prompts, requests, run, tiny_model
-
-FLOAT_MASKS = {"bloom"}
-"""Kinds whose attention is biased by distance, or capped: left to PyTorch."""
+from tests.engine.tiny import greedy, prompts, requests, run
 
 
 @pytest.fixture
@@ -153,24 +153,6 @@ def test_what_it_can_not_do_is_left_to_pytorch(change: str, value: Any) -> None:
     assert suits(**asked, options=options)
     (asked if change in asked else options)[change] = value
     assert not suits(**asked, options=options)
-
-
-@pytest.mark.parametrize("kind", sorted(CONFIGURATIONS.keys() - RECURRENT))
-def test_rows_come_out_the_same_compiled(kind: str, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every kind of model writes the same text with it and without, and those that can use it do."""
-    model, asked = tiny_model(kind), requests(prompts(14))
-    calls: list[Tensor] = []
-
-    def watched(kernel: Kernel, query: Tensor, *rest: Any) -> Tensor:
-        calls.append(query)
-        return attend(kernel, query, *rest)
-
-    monkeypatch.setattr(attention, "attend", watched)
-    mine = run(TransformersEngine(model, tokenizer, greedy(), batch_size=5, way="slots"), asked)
-    uses = model.config._attn_implementation == "sdpa" and kind not in FLOAT_MASKS
-    assert bool(calls) == uses
-    monkeypatch.setattr(attention, "load_kernel", lambda: None)
-    assert mine == run(TransformersEngine(model, tokenizer, greedy(), batch_size=5, way="slots"), asked)
 
 
 @pytest.mark.usefixtures("fresh")

@@ -55,16 +55,20 @@ HEADERS_ALONE: dict[str, dict[str, Any]] = {
 
 
 def _same(found: ModelShape, expected: ModelShape) -> bool:
-    """Equal, save for a few hundred bytes of rotary tables."""
-    return replace(found, buffer_bytes=0) == replace(expected, buffer_bytes=0)
+    """Equal, save for a few hundred bytes of rotary tables.
+
+    What the sums of such a shape come to is held against PyTorch's allocator in tests/placing/test_memory.py.
+    """
+    buffers = abs(found.buffer_bytes - expected.buffer_bytes)
+    return buffers < 512 and replace(found, buffer_bytes=0) == replace(expected, buffer_bytes=0)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_are_as_published(name: str) -> None:
-    """From the config alone, to the last one, and all else as transformers has it."""
-    model = published(name)
-    assert model.shape.parameters == PUBLISHED[name]
-    assert _same(model.shape, skeleton_named(name).shape)
+    """To the last one, with transformers and from the config alone; and all else is the same for both."""
+    plain, made = published(name).shape, skeleton_named(name).shape
+    assert plain.parameters == made.parameters == PUBLISHED[name]
+    assert _same(plain, made)
 
 
 @pytest.mark.parametrize("kind", {**KNOWN, **HEADERS_ALONE})

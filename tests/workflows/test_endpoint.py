@@ -20,7 +20,6 @@ from tests.endpoint.server import MODEL, WordServer
 from tests.forkserver import Process, run_command
 
 ROWS = 300
-KILLS = 4
 
 
 @pytest.fixture
@@ -57,13 +56,14 @@ def wait_for_more(folder: Path, seen: dict[tuple[int, int], str], process: Proce
     wait_until(lambda: len(rows_of(folder)) > len(seen), process)
 
 
-def test_kills_lose_and_double_nothing(tmp_path: Path, prompts: Path, server: WordServer) -> None:
-    """Killed again and again, the run ends in the dataset of a calm one, byte for byte, card included."""
+@pytest.mark.parametrize("kills", [1, pytest.param(4, marks=pytest.mark.long)])
+def test_kills_lose_and_double_nothing(tmp_path: Path, prompts: Path, server: WordServer, kills: int) -> None:
+    """Killed once or again and again, the run ends in the dataset of a calm one, byte for byte, card included."""
     chance = random.Random(5)
     server.seconds = 0.1
     slow = options(server, prompts, "--endpoint-concurrency", 3)
     seen: dict[tuple[int, int], str] = {}
-    for _ in range(KILLS):
+    for _ in range(kills):
         process = start(*slow, cwd=tmp_path)
         wait_for_more(tmp_path, seen, process)
         time.sleep(chance.uniform(0, 0.5))

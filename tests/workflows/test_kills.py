@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.kills import kill_again_and_again, wait_until, write_prompts
+from tests.chaos.kills import WAYS, kill_again_and_again, wait_until, write_prompts
 from tests.command import committed, only_run, start
 
 ROWS = 300
-KILLS = 20
 
 
 @pytest.fixture
@@ -24,18 +23,22 @@ def options(tmp_path: Path, slow_gpt2: Path) -> list[object]:
     return ["--model", slow_gpt2, "--prompts", prompts, "--max-new-tokens", 48, "--checkpoint-seconds", 0.2]
 
 
-def test_twenty_kills_lose_and_double_nothing(tmp_path: Path, options: list[object]) -> None:
-    """One process, its whole group with children of Luigi's, and with a warning: the dataset is that of a calm run."""
+@pytest.mark.parametrize("kills", [len(WAYS), pytest.param(20, marks=pytest.mark.long)])
+def test_kills_lose_and_double_nothing(tmp_path: Path, options: list[object], kills: int) -> None:
+    """One process, its whole group, and children of Luigi's with a warning: the dataset is that of a calm run."""
     result, wrong = kill_again_and_again(
-        tmp_path, [*options, "--batch-size", 2], rows=ROWS, kills=KILLS, name="kills", workers=(1, 1, 2)
+        tmp_path, [*options, "--batch-size", 2], rows=ROWS, kills=kills, name="kills", workers=(1, 1, 2)
     )
     assert wrong == []
-    assert (result.faults, result.rows, result.lost, result.doubled) == (KILLS, ROWS, 0, 0)
+    assert (result.faults, result.rows, result.lost, result.doubled) == (kills, ROWS, 0, 0)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_keeps_the_finished_rows(tmp_path: Path, options: list[object], number: signal.Signals) -> None:
-    """The process ends within ten seconds with 75, and what it had finished is committed."""
+    """The process ends within ten seconds with 75, and what it had finished is committed.
+
+    That Slurm's SIGUSR2 does what these do is in tests/test_stopping.py.
+    """
     options = [*options, "--checkpoint-seconds", 3600, "--batch-size", 4, "--max-new-tokens", 20]
     process = start(*options, cwd=tmp_path)
     wait_until(lambda: any(_rows_told(tmp_path)), process)
