@@ -16,6 +16,7 @@ from promptmill.endpoint.patience import Trouble
 from promptmill.endpoint.record import Served, recorded_served, require_counted
 from promptmill.endpoint.servers import Servers
 from promptmill.endpoint.tokens import token_counter
+from promptmill.endpoint.waits import USUAL, Waits
 from promptmill.engine.contract import Completion, MayBegin, Request, ShouldStop, always
 from promptmill.errors import PromptmillError
 from promptmill.run import RunFolder
@@ -32,16 +33,25 @@ class EndpointEngine:
         model: the name that the servers know it by.
         sampling: the same for all rows.
         served: what was found when the run met its server.
+        waits: how long to wait for what.
     """
 
-    def __init__(self, model: str, sampling: SamplingParameters, served: Served, options: EndpointOptions) -> None:
+    def __init__(
+        self,
+        model: str,
+        sampling: SamplingParameters,
+        served: Served,
+        options: EndpointOptions,
+        waits: Waits = USUAL,
+    ) -> None:
         self._model = model
         self._sampling = sampling
         self._served = served
         self._options = options
+        self._waits = waits
         self._key = options.key()
         self._bases = options.bases()
-        self._servers = Servers(self._bases, options.concurrency)
+        self._servers = Servers(self._bases, options.concurrency, waits)
         self._counter = token_counter(model, counts=served.counts)
         self._turns = 0
 
@@ -86,9 +96,9 @@ class EndpointEngine:
         # rows in `should_stop` and between two rows.
         client = Client(self._model, self._key, self._options.timeout)
         asking = Asking(client, self._served.api, self._model, self._sampling, self._counter)
-        trouble = Trouble(self._options.patience)
+        trouble = Trouble(self._options.patience, self._waits)
         self._servers.begin()
-        flow = Flow(iter(requests), self._servers, asking, self._served.about, trouble)
+        flow = Flow(iter(requests), self._servers, asking, self._served.about, trouble, self._waits)
         try:
             while flow.open and not should_stop():
                 self._turns += 1

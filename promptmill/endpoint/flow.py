@@ -14,6 +14,7 @@ from promptmill.endpoint.patience import Trouble
 from promptmill.endpoint.record import About, require_same_model
 from promptmill.endpoint.rows import MOST_TRIES, Doubts, Row, Waiting
 from promptmill.endpoint.servers import Server, Servers
+from promptmill.endpoint.waits import USUAL, Waits
 from promptmill.engine.contract import Completion, Request
 from promptmill.errors import EngineError
 
@@ -45,6 +46,7 @@ class Flow:
         asking: Asking,
         about: About,
         trouble: Trouble,
+        waits: Waits = USUAL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._new = rows
@@ -54,7 +56,7 @@ class Flow:
         self._trouble = trouble
         self._clock = clock
         self._next: Row | None = None
-        self._waiting = Waiting()
+        self._waiting = Waiting(waits)
         self._doubts = Doubts()
         self._trying = False
         self._sent: dict[asyncio.Task[Any], _Sent] = {}

@@ -15,6 +15,7 @@ from promptmill.endpoint.patience import Trouble
 from promptmill.endpoint.record import About, Api, Counts, Served, note_served, require_counted
 from promptmill.endpoint.tokens import tokenizer_at_hand, uncounted
 from promptmill.endpoint.trials import require_heeded, seeds_of
+from promptmill.endpoint.waits import USUAL, Waits
 from promptmill.errors import ConfigurationError, PromptmillError
 from promptmill.prompts import PreparedPrompts
 from promptmill.run import Identity, RunFolder, fix_identity
@@ -22,7 +23,6 @@ from promptmill.settings import RunSettings
 
 logger = logging.getLogger(__name__)
 
-_WAIT = 1.0
 _T = TypeVar("_T")
 
 
@@ -31,7 +31,9 @@ def is_met(run: RunFolder) -> bool:
     return run.server.exists() and run.identity.exists()
 
 
-def meet_server(run: RunFolder, prompts: PreparedPrompts, options: EndpointOptions | None) -> Served:
+def meet_server(
+    run: RunFolder, prompts: PreparedPrompts, options: EndpointOptions | None, waits: Waits = USUAL
+) -> Served:
     """Find out what the server is, and fix the run's identity.
 
     Raises:
@@ -42,7 +44,7 @@ def meet_server(run: RunFolder, prompts: PreparedPrompts, options: EndpointOptio
     if options is None:
         raise ConfigurationError("--endpoint-url is missing. Name the server: --endpoint-url http://localhost:8000/v1.")
     api = _api(run.settings, prompts)
-    served = note_served(run, asyncio.run(_met(run.settings, api, options)))
+    served = note_served(run, asyncio.run(_met(run.settings, api, options, waits)))
     identity = _identity(run.settings, prompts, served)
     if fix_identity(run, identity) != identity:
         raise ConfigurationError(
@@ -69,18 +71,18 @@ def _api(settings: RunSettings, prompts: PreparedPrompts) -> Api:
     return "completions"
 
 
-async def _met(settings: RunSettings, api: Api, options: EndpointOptions) -> Served:
+async def _met(settings: RunSettings, api: Api, options: EndpointOptions, waits: Waits) -> Served:
     client = Client(settings.model, options.key(), options.timeout)
     asking = Asking(client, api, settings.model, settings.sampling, uncounted)
     try:
-        base, about = await _first_that_answers(asking, options)
+        base, about = await _first_that_answers(asking, options, waits)
 
         async def ask(**changes: Any) -> str:
             # A stop string might end each text before it could tell anything.
-            return (await _patient(lambda: asking.trial(base, stop=None, **changes), options)).text
+            return (await _patient(lambda: asking.trial(base, stop=None, **changes), options, waits)).text
 
         try:
-            answer = await _patient(lambda: asking.trial(base), options)
+            answer = await _patient(lambda: asking.trial(base), options, waits)
             await require_heeded(ask, settings.sampling)
             seeds = await seeds_of(ask, settings.sampling)
         except Refused as refused:
@@ -98,8 +100,8 @@ async def _met(settings: RunSettings, api: Api, options: EndpointOptions) -> Ser
     return served
 
 
-async def _first_that_answers(asking: Asking, options: EndpointOptions) -> tuple[str, About]:
-    trouble = Trouble(options.patience)
+async def _first_that_answers(asking: Asking, options: EndpointOptions, waits: Waits) -> tuple[str, About]:
+    trouble = Trouble(options.patience, waits)
     while True:
         for base in _bases(options, trouble):
             try:
@@ -107,7 +109,7 @@ async def _first_that_answers(asking: Asking, options: EndpointOptions) -> tuple
             except Fault as fault:
                 trouble.note(fault)
         trouble.require_patience([])
-        await asyncio.sleep(_WAIT)
+        await asyncio.sleep(waits.meeting)
 
 
 def _bases(options: EndpointOptions, trouble: Trouble) -> tuple[str, ...]:
@@ -119,9 +121,9 @@ def _bases(options: EndpointOptions, trouble: Trouble) -> tuple[str, ...]:
         return ()
 
 
-async def _patient(ask: Callable[[], Awaitable[_T]], options: EndpointOptions) -> _T:
+async def _patient(ask: Callable[[], Awaitable[_T]], options: EndpointOptions, waits: Waits) -> _T:
     """The answer, once the server gives one; what it refuses for good is not asked again."""
-    trouble = Trouble(options.patience)
+    trouble = Trouble(options.patience, waits)
     while True:
         try:
             return await ask()
@@ -130,7 +132,7 @@ async def _patient(ask: Callable[[], Awaitable[_T]], options: EndpointOptions) -
         except Fault as fault:
             trouble.note(fault)
         trouble.require_patience([])
-        await asyncio.sleep(_WAIT)
+        await asyncio.sleep(waits.meeting)
 
 
 def _identity(settings: RunSettings, prompts: PreparedPrompts, served: Served) -> Identity:

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from promptmill.endpoint.faults import Busy, Fault, Unreachable
+from promptmill.endpoint.waits import Waits
 from promptmill.engine.contract import Completion, Request
 
 MOST_TRIES = 5
 """How often a row is asked for that the server fails at; being busy or out of reach is not the row's fault."""
-_FIRST_WAIT = 0.5
-_LONGEST_WAIT = 15.0
 
 
 @dataclass(eq=False)
@@ -51,7 +50,8 @@ class Row:
 class Waiting:
     """Rows that are tried again, each after a while."""
 
-    def __init__(self) -> None:
+    def __init__(self, waits: Waits) -> None:
+        self._waits = waits
         self._heap: list[tuple[float, int, Row]] = []
         self._order = itertools.count()
 
@@ -61,7 +61,7 @@ class Waiting:
     def add(self, row: Row, now: float) -> None:
         """Try it again, the later the more often it failed; not all at the same moment."""
         failed = min(row.tries + row.busy, 10)
-        wait = random.uniform(0.25, 0.5) * min(_LONGEST_WAIT, _FIRST_WAIT * 2**failed)
+        wait = random.uniform(0.25, 0.5) * min(self._waits.longest_try, self._waits.first_try * 2**failed)
         heapq.heappush(self._heap, (now + wait, next(self._order), row))
 
     def next(self, now: float) -> Row | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
+from promptmill.endpoint.waits import USUAL, Waits
+
 START = 8
-LONGEST_REST = 15.0
-_FIRST_REST = 0.5
 
 
 class Limit:
@@ -49,8 +49,9 @@ class Limit:
 class Server:
     """One server as this process sees it."""
 
-    def __init__(self, base: str, most: int) -> None:
+    def __init__(self, base: str, most: int, waits: Waits = USUAL) -> None:
         self.base = base
+        self._waits = waits
         self.limit = Limit(most)
         self.in_flight = 0
         self.greeted = False
@@ -68,7 +69,7 @@ class Server:
     def rest(self, now: float, seconds: float | None = None) -> None:
         """Leave it alone for so long; by default longer each time, until it works."""
         self._rests += 1
-        own = random.uniform(0.5, 1) * min(LONGEST_REST, _FIRST_REST * 2 ** min(self._rests, 10))
+        own = random.uniform(0.5, 1) * min(self._waits.longest_rest, self._waits.first_rest * 2 ** min(self._rests, 10))
         self._rests_until = max(self._rests_until, now + (own if seconds is None else seconds))
 
     def busy(self, now: float, retry_after: float | None) -> None:
@@ -91,9 +92,10 @@ class Server:
 class Servers:
     """All of them; those that answer share the requests."""
 
-    def __init__(self, bases: tuple[str, ...], most: int) -> None:
+    def __init__(self, bases: tuple[str, ...], most: int, waits: Waits = USUAL) -> None:
         self._most = most
-        self._all = {base: Server(base, most) for base in bases}
+        self._waits = waits
+        self._all = {base: Server(base, most, waits) for base in bases}
 
     def next(self, now: float) -> Server | None:
         """The one that has most room; None if none has any."""
@@ -102,7 +104,7 @@ class Servers:
 
     def now_at(self, bases: tuple[str, ...]) -> None:
         """Go on with these: what is known of a server that stays is kept."""
-        self._all = {base: self._all.get(base) or Server(base, self._most) for base in bases}
+        self._all = {base: self._all.get(base) or Server(base, self._most, self._waits) for base in bases}
 
     def begin(self) -> None:
         """Nothing is under way yet."""

@@ -22,6 +22,7 @@ from promptmill.prompts import PromptOptions, prepare_prompts
 from promptmill.run import RunFolder, open_run, recorded_identity
 from promptmill.sampling import SamplingParameters
 from promptmill.settings import RunSettings
+from tests.endpoint.asking import SHORT
 from tests.endpoint.server import MODEL, Reply, WordServer
 
 PLAIN = RunSettings(
@@ -45,7 +46,7 @@ def meet(
 ) -> RunFolder:
     """Meet the server of a run."""
     run = begun(folder, settings, messages=messages)
-    meet_server(run, recorded_manifest(run).prompts, EndpointOptions((server.url,), **options))
+    meet_server(run, recorded_manifest(run).prompts, EndpointOptions((server.url,), **options), SHORT)
     return run
 
 
@@ -186,7 +187,7 @@ def test_a_file_that_is_not_written_yet_is_waited_for(tmp_path: Path, server: Wo
     run = begun(tmp_path, PLAIN)
     threading.Timer(0.5, lambda: place.write_text(server.url)).start()
     options = EndpointOptions((f"@{place}",), patience=60.0)
-    assert meet_server(run, recorded_manifest(run).prompts, options).about == {"root": "words-1"}
+    assert meet_server(run, recorded_manifest(run).prompts, options, SHORT).about == {"root": "words-1"}
 
 
 def test_a_price_needs_somebody_who_counts(tmp_path: Path, server: WordServer) -> None:
