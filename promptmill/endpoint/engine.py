@@ -22,9 +22,6 @@ from promptmill.errors import PromptmillError
 from promptmill.run import RunFolder
 from promptmill.sampling import SamplingParameters
 
-_TICK = 0.1
-"""Seconds after which `should_stop` is asked even if no row has finished."""
-
 
 class EndpointEngine:
     """Generates by asking servers that have the model; what it learns of them it keeps from call to call.
@@ -108,7 +105,7 @@ class EndpointEngine:
                 self._look_for_servers(trouble)
                 end = None
                 try:
-                    loop.run_until_complete(flow.step(_TICK, begin=begin))
+                    loop.run_until_complete(flow.step(self._waits.tick, begin=begin))
                 except PromptmillError as error:
                     end = error
                 yield from flow.take()

@@ -58,7 +58,7 @@ class Flow:
         self._next: Row | None = None
         self._waiting = Waiting(waits)
         self._doubts = Doubts()
-        self._trying = False
+        self._trying = 0
         self._sent: dict[asyncio.Task[Any], _Sent] = {}
         self._arrived: list[asyncio.Task[Any]] = []
         self._finished: list[Completion] = []
@@ -111,19 +111,38 @@ class Flow:
 
     def _send(self, *, begin: bool) -> None:
         now = self._clock()
-        while (server := self._servers.next(now)) is not None:
-            if not server.greeted:
-                if not begin:
-                    return
+        idle: list[Server] = []
+        while (server := self._servers.next(now, but=idle)) is not None:
+            if not self._send_to(server, now, begin=begin):
+                idle.append(server)
+
+    def _send_to(self, server: Server, now: float, *, begin: bool) -> bool:
+        """Send this server what is next; False if there is nothing for it."""
+        if not server.greeted:
+            if begin:
                 server.greeting = True
                 self._start(server, self._asking.about(server.base), self._greeted)
-            elif self._doubts and not self._trying:
-                self._trying = True
-                self._start(server, self._asking.trial(server.base), self._tried)
-            elif begin and (row := self._waiting.next(now) or self._look_ahead()) is not None:
-                self._start_row(server, row)
-            else:
-                return
+            return begin
+        if server.suspect:
+            return begin and self._try(server)
+        if self._doubts and not self._trying:
+            return self._try(server)
+        if not begin:
+            return False
+        if (row := self._waiting.next(now, server) or self._look_ahead()) is not None:
+            self._start_row(server, row)
+            return True
+        # A row that failed waits to know if it was its own fault, and no other row is there to tell.
+        return self._waiting.due(now) and self._try(server)
+
+    def _try(self, server: Server) -> bool:
+        """Send something short and plain, one at a time; False if one is under way."""
+        if server.trying:
+            return False
+        server.trying = True
+        self._trying += 1
+        self._start(server, self._asking.trial(server.base), self._tried)
+        return True
 
     def _look_ahead(self) -> Row | None:
         """The row whose turn it is; one more is taken in its place, so that the end is known."""
@@ -132,6 +151,7 @@ class Flow:
         return row
 
     def _start_row(self, server: Server, row: Row) -> None:
+        row.send()
         self._start(server, self._asking.row(server.base, row.request), lambda sent, came: self._came(row, sent, came))
 
     def _start(self, server: Server, work: Coroutine[Any, Any, Any], done: Callable[[_Sent, Any], None]) -> None:
@@ -168,7 +188,8 @@ class Flow:
             sent.server.greeted = True
 
     def _tried(self, sent: _Sent, came: object) -> None:
-        self._trying = False
+        sent.server.trying = False
+        self._trying -= 1
         if isinstance(came, Refused):
             raise EngineError(f"The server at {sent.server.base} refuses even a short, plain request: {came}")
         if isinstance(came, Fault):
@@ -187,16 +208,16 @@ class Flow:
             self._doubts.add(row, f"{came}", since=_EVER)
         else:
             self._note(sent, came)
-            row.failed(came)
-            if row.tries < MOST_TRIES:
-                self._waiting.add(row, now)
+            row.failed(came, sent.server, now)
+            if row.spent:
+                self._doubts.add(row, f"{came} (tried {MOST_TRIES} times)", since=now)
             else:
-                self._doubts.add(row, f"{came} (tried {row.tries} times)", since=now)
+                self._waiting.add(row, now)
 
     def _worked(self, sent: _Sent) -> None:
         self._trouble.over()
         self._doubts.worked(sent.at)
-        sent.server.worked()
+        sent.server.worked(sent.at)
 
     def _note(self, sent: _Sent, fault: Fault) -> None:
         """What a fault says about the server."""
@@ -208,5 +229,7 @@ class Flow:
             server.greeted = False
         elif isinstance(fault, Busy | Slow):
             server.limit.too_much(sent.at, now)
-            if isinstance(fault, Busy):
-                server.busy(now, fault.retry_after)
+        if isinstance(fault, Busy):
+            server.busy(now, fault.retry_after)
+        elif not isinstance(fault, Unreachable):
+            server.failed()

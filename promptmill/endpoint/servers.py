@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 
 from promptmill.endpoint.waits import USUAL, Waits
 
 START = 8
+_SUSPECT = 8
+"""Failures without a completion in between, after which rows wait until something short and plain has worked."""
 
 
 class Limit:
@@ -57,14 +60,29 @@ class Server:
         self.greeted = False
         """Whether it was asked which model it has, since it may last have been started."""
         self.greeting = False
+        self.trying = False
+        """Whether something short and plain is under way, to see if it works."""
+        self._worked_at = float("-inf")
+        self._failures = 0
         self._rests_until = float("-inf")
         self._rests = 0
 
+    @property
+    def suspect(self) -> bool:
+        """Whether it fails at everything: then rows wait, and one trial at a time is sent."""
+        return self._failures >= _SUSPECT
+
+    def worked_since(self, moment: float) -> bool:
+        """Whether a request that was sent after this moment brought a completion."""
+        return self._worked_at > moment
+
     def room(self, now: float) -> int:
-        """How many more requests it takes; one that was not greeted takes the greeting alone."""
+        """How many more requests it takes; one that was not greeted takes the greeting alone, a suspect one a trial."""
         if now < self._rests_until:
             return 0
-        return self.limit.size - self.in_flight if self.greeted else int(not self.greeting)
+        if not self.greeted:
+            return int(not self.greeting)
+        return int(not self.trying) if self.suspect else self.limit.size - self.in_flight
 
     def rest(self, now: float, seconds: float | None = None) -> None:
         """Leave it alone for so long; by default longer each time, until it works."""
@@ -83,9 +101,14 @@ class Server:
         self.limit.restart()
         self.rest(now)
 
-    def worked(self) -> None:
-        """It gave a completion."""
-        self._rests = 0
+    def failed(self) -> None:
+        """It gave no completion, which may be its own fault or that of the row."""
+        self._failures += 1
+
+    def worked(self, sent: float) -> None:
+        """A request that was sent then brought a completion."""
+        self._worked_at = max(self._worked_at, sent)
+        self._rests = self._failures = 0
         self.limit.worked(self.in_flight)
 
 
@@ -97,9 +120,10 @@ class Servers:
         self._waits = waits
         self._all = {base: Server(base, most, waits) for base in bases}
 
-    def next(self, now: float) -> Server | None:
-        """The one that has most room; None if none has any."""
-        best = max(self._all.values(), key=lambda server: server.room(now), default=None)
+    def next(self, now: float, but: Collection[Server] = ()) -> Server | None:
+        """The one that has most room, but for these; None if none has any."""
+        others = [server for server in self._all.values() if server not in but]
+        best = max(others, key=lambda server: server.room(now), default=None)
         return best if best is not None and best.room(now) > 0 else None
 
     def now_at(self, bases: tuple[str, ...]) -> None:
@@ -109,4 +133,4 @@ class Servers:
     def begin(self) -> None:
         """Nothing is under way yet."""
         for server in self._all.values():
-            server.in_flight, server.greeting = 0, False
+            server.in_flight, server.greeting, server.trying = 0, False, False

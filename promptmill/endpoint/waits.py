@@ -17,6 +17,7 @@ class Waits:
         look: between two looks for servers that moved, while none answers.
         word: of trouble, before the log says so.
         meeting: between two tries to meet the server.
+        tick: at most between two looks at what may be sent, and two questions whether to stop.
     """
 
     first_try: float = 0.5
@@ -26,6 +27,7 @@ class Waits:
     look: float = 5.0
     word: float = 10.0
     meeting: float = 1.0
+    tick: float = 0.1
 
 
 USUAL = Waits()

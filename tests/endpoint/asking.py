@@ -12,7 +12,7 @@ from promptmill.engine.contract import Completion, Request
 from promptmill.sampling import SamplingParameters
 from tests.endpoint.server import MODEL, WordServer
 
-SHORT = Waits(first_try=0.01, first_rest=0.01, longest_rest=0.2, meeting=0.02)
+SHORT = Waits(first_try=0.01, first_rest=0.01, longest_rest=0.2, meeting=0.02, tick=0.01)
 """What takes seconds between two tries takes hundredths here."""
 SERVED = Served("completions", {"root": "words-1"}, "honoured", "server")
 

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from promptmill.endpoint.rows import MOST_TRIES
 from promptmill.engine.contract import Request
 from promptmill.errors import AccessDenied, ConfigurationError, EngineError, NotFound
 from tests.endpoint.asking import SERVED, SHORT, all_of, engine_on, expected, requests, texts
-from tests.endpoint.server import Reply, WordServer
+from tests.endpoint.server import Asked, Reply, WordServer
 
 ROWS = 40
 
@@ -56,8 +57,16 @@ PASSING = {
 
 @pytest.mark.parametrize("name", PASSING)
 def test_a_fault_that_passes_costs_no_row(server: WordServer, name: str) -> None:
-    """Every third request fails; each row has its completion nonetheless, once."""
-    server.behave = lambda asked: PASSING[name] if asked.number % 3 == 0 else None
+    """Every third request fails, no row's more than three times; each has its completion nonetheless, once."""
+    failed: Counter[str] = Counter()
+
+    def behave(asked: Asked) -> Reply | None:
+        if asked.number % 3 or failed[asked.text] == 3:
+            return None
+        failed[asked.text] += 1
+        return PASSING[name]
+
+    server.behave = behave
     asked = requests(ROWS)
     assert texts(all_of(engine_on(server), asked)) == expected(asked)
 

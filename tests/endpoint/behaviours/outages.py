@@ -1,0 +1,27 @@
+"""Servers that are away for a while, or ask to be left alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.endpoint.server import Asked, Reply
+
+
+@dataclass
+class BackendRestarts:
+    """A gateway (nginx, Envoy, an ingress) answers 502 with a page while its backend restarts.
+
+    Attributes:
+        after: requests that it answers before.
+        long: requests that get the page.
+    """
+
+    long: int
+    after: int = 0
+    status: int = 502
+
+    def __call__(self, asked: Asked) -> Reply | None:
+        """The page, for so many requests."""
+        page = b"<html><head><title>502 Bad Gateway</title></head><body><hr>nginx</body></html>"
+        away = self.after < asked.number <= self.after + self.long
+        return Reply(self.status, page, {"Content-Type": "text/html"}) if away else None
