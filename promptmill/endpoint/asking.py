@@ -8,6 +8,7 @@ from typing import Any
 from promptmill.endpoint import wire
 from promptmill.endpoint.client import Client
 from promptmill.endpoint.record import About, Api
+from promptmill.endpoint.remarks import Remarks
 from promptmill.engine.contract import Completion, Message, Request
 from promptmill.sampling import SamplingParameters
 
@@ -20,15 +21,25 @@ class Asking:
 
     Args:
         counter: counts the tokens of a request and of its response, where the server does not.
+        remarks: where what is odd about answers is said, once a process.
     """
 
-    def __init__(self, client: Client, api: Api, model: str, sampling: SamplingParameters, counter: Counter) -> None:
+    def __init__(
+        self,
+        client: Client,
+        api: Api,
+        model: str,
+        sampling: SamplingParameters,
+        counter: Counter,
+        remarks: Remarks | None = None,
+    ) -> None:
         self._client = client
         self._api = api
         self._most = sampling.max_new_tokens
         self._stop = sampling.stop
         self._settings = wire.settings_of(model, sampling)
         self._counter = counter
+        self._remarks = remarks or Remarks()
 
     async def row(self, base: str, request: Request) -> Completion:
         """The completion of a row.
@@ -38,6 +49,13 @@ class Asking:
         """
         body = wire.body(self._settings, request.prompt, request.messages, request.seed)
         answer = await self._client.complete(base, self._api, body, most=self._most)
+        if answer.unknown is not None:
+            self._remarks.once(
+                ("finish_reason", answer.unknown),
+                "The server ends a text with finish_reason %s, which is not known here. The text is kept, and taken "
+                "for cut if it has all the tokens that it may have.",
+                answer.unknown,
+            )
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
         if prompt is None or completion is None:
             prompt, completion = self._counter(request, answer.text)
@@ -64,4 +82,8 @@ class Asking:
 
     async def about(self, base: str) -> About:
         """What the server says of the model."""
-        return await self._client.about(base)
+        return (await self.listed(base)).about
+
+    async def listed(self, base: str) -> wire.Listed:
+        """What the server's list of models says."""
+        return await self._client.listed(base)

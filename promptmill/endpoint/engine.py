@@ -14,6 +14,7 @@ from promptmill.endpoint.flow import Flow
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.endpoint.patience import Trouble
 from promptmill.endpoint.record import Served, recorded_served, require_counted
+from promptmill.endpoint.remarks import Remarks
 from promptmill.endpoint.servers import Servers
 from promptmill.endpoint.tokens import token_counter
 from promptmill.endpoint.waits import USUAL, Waits
@@ -50,6 +51,7 @@ class EndpointEngine:
         self._bases = options.bases()
         self._servers = Servers(self._bases, options.concurrency, waits)
         self._counter = token_counter(model, counts=served.counts)
+        self._remarks = Remarks()
         self._turns = 0
 
     @property
@@ -92,7 +94,7 @@ class EndpointEngine:
         # The loop turns only while this generator waits: nothing runs beside the caller, who commits
         # rows in `should_stop` and between two rows.
         client = Client(self._model, self._key, self._options.timeout)
-        asking = Asking(client, self._served.api, self._model, self._sampling, self._counter)
+        asking = Asking(client, self._served.api, self._model, self._sampling, self._counter, self._remarks)
         trouble = Trouble(self._options.patience, self._waits)
         self._servers.begin()
         flow = Flow(iter(requests), self._servers, asking, self._served.about, trouble, self._waits)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from promptmill.endpoint.asking import Asking
 from promptmill.endpoint.client import Client
-from promptmill.endpoint.faults import Fault, Refused, Unreachable
+from promptmill.endpoint.faults import Astray, Fault, Page, Refused, Unreachable
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.endpoint.patience import Trouble
 from promptmill.endpoint.record import About, Api, Counts, Served, note_served, require_counted
@@ -106,6 +106,8 @@ async def _first_that_answers(asking: Asking, options: EndpointOptions, waits: W
         for base in _bases(options, trouble):
             try:
                 return base, await asking.about(base)
+            except Astray as fault:
+                raise ConfigurationError(f"{fault}.") from fault
             except Fault as fault:
                 trouble.note(fault)
         trouble.require_patience([])
@@ -129,6 +131,8 @@ async def _patient(ask: Callable[[], Awaitable[_T]], options: EndpointOptions, w
             return await ask()
         except Refused:
             raise
+        except (Astray, Page) as fault:
+            raise ConfigurationError(f"{fault}.") from fault
         except Fault as fault:
             trouble.note(fault)
         trouble.require_patience([])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +17,27 @@ PATIENCE_SECONDS = 600.0
 _EXAMPLE = "--endpoint-url http://localhost:8000/v1"
 
 
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OWN_HEADERS = ("host", "content-length", "content-type", "transfer-encoding", "connection", "accept", "cookie")
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a server knows its user by.
+
+    Attributes:
+        header: the one that brings it as it is; None for `Authorization: Bearer`.
+    """
+
+    secret: str = field(repr=False)
+    header: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of every request."""
+        return {self.header: self.secret} if self.header else {"Authorization": f"Bearer {self.secret}"}
+
+
 @dataclass(frozen=True)
 class EndpointOptions:
     """Where the model is, and how hard to ask.
@@ -23,6 +45,7 @@ class EndpointOptions:
     Attributes:
         urls: bases of the API, as http://node7:8000/v1, or one `@FILE` that holds them.
         key_env: environment variable that holds the key; None for a server that wants none.
+        key_header: the header that brings it as it is, as api-key; None for `Authorization: Bearer`.
         concurrency: most requests at a time to each server.
         timeout: seconds that one request may take in all.
         patience: seconds without a good answer before this process gives the server up.
@@ -35,6 +58,7 @@ class EndpointOptions:
 
     urls: tuple[str, ...]
     key_env: str | None = None
+    key_header: str | None = None
     concurrency: int = CONCURRENCY
     timeout: float = TIMEOUT_SECONDS
     patience: float = PATIENCE_SECONDS
@@ -51,6 +75,17 @@ class EndpointOptions:
         for url in self.urls:
             if not url.startswith("@"):
                 _base(url)
+        if self.key_header is not None:
+            if not _HEADER.fullmatch(self.key_header) or self.key_header.lower() in _OWN_HEADERS:
+                raise ConfigurationError(
+                    f"--endpoint-key-header is {self.key_header!r}, which is no header for a key. Give its name alone, "
+                    "as in --endpoint-key-header api-key."
+                )
+            if self.key_env is None:
+                raise ConfigurationError(
+                    f"--endpoint-key-header is {self.key_header}, and no key is named. Name the environment variable "
+                    "that holds it with --endpoint-key-env."
+                )
         if self.concurrency < 1:
             raise ConfigurationError(f"--endpoint-concurrency is {self.concurrency}; it has to be 1 or more.")
         if self.timeout <= 0:
@@ -78,11 +113,11 @@ class EndpointOptions:
             raise ConfigurationError(f"--endpoint-url {self.urls[0]}: the file holds no URL yet; one a line, please.")
         return found
 
-    def key(self) -> str | None:
+    def key(self) -> Key | None:
         """The key, from the environment.
 
         Raises:
-            ConfigurationError: there is no such variable.
+            ConfigurationError: there is no such variable, or no header can carry what it holds.
         """
         if self.key_env is None:
             return None
@@ -92,7 +127,14 @@ class EndpointOptions:
                 f"--endpoint-key-env is {self.key_env}, and that environment variable is not set. "
                 f"Set it first: `read -rs {self.key_env} && export {self.key_env}`."
             )
-        return key
+        wrong = next((place for place, char in enumerate(key, 1) if not "\x20" <= char <= "\x7e"), None)
+        if wrong is not None:
+            what = "a line end or another control character" if key[wrong - 1] < "\x20" else "no character of ASCII"
+            raise ConfigurationError(
+                f"The key in {self.key_env} has {what} at character {wrong} of {len(key)}, which no header can carry. "
+                f"Set it again, the key alone: `read -rs {self.key_env} && export {self.key_env}`."
+            )
+        return Key(key, self.key_header)
 
 
 def _base(url: str) -> str:

@@ -165,8 +165,8 @@ class WordServer:
         if reply.hangs:
             await asyncio.Event().wait()
         body = reply.body if reply.body is not None else b"{}"
-        lines = [f"HTTP/1.1 {reply.status} X", f"Content-Length: {len(body)}", "Content-Type: application/json"]
-        lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+        headers = {"Content-Length": len(body), "Content-Type": "application/json", **reply.headers}
+        lines = [f"HTTP/1.1 {reply.status} X", *(f"{name}: {value}" for name, value in headers.items())]
         answer = "\r\n".join([*lines, "", ""]).encode() + body
         writer.write(answer if reply.cut is None else answer[: reply.cut])
         await writer.drain()

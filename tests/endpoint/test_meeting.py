@@ -226,7 +226,7 @@ LOADED = {"id": "/models/a.gguf", "owned_by": "llamacpp", "meta": {"n_params": 7
 )
 def test_a_server_of_one_model_may_take_any_name(models: list[dict[str, Any]], found: dict[str, Any]) -> None:
     """What llama.cpp says of the model that it has loaded counts under every name; its context is of the place."""
-    assert about(json.dumps({"data": models}).encode(), "mine") == found
+    assert about({"data": models}, "mine") == found
 
 
 @pytest.mark.parametrize(
