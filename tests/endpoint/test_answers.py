@@ -36,7 +36,7 @@ def one_chat(server: WordServer, **options: Any) -> Completion:
 @pytest.mark.parametrize("code", [429, "429", 503, 529, "rate_limit_exceeded", "overloaded_error"])
 def test_an_error_in_a_200_waits_if_its_code_says_so(server: WordServer, code: object) -> None:
     """However often: no row's tries are counted."""
-    server.behave = ErrorIn200(code, times=40)
+    server.behave = ErrorIn200(code, times=12)
     asked = requests(4)
     assert texts(all_of(engine_on(server, concurrency=1), asked)) == expected(asked)
 
