@@ -17,7 +17,6 @@ from promptmill.endpoint.record import Served, recorded_served, require_counted
 from promptmill.endpoint.remarks import Remarks
 from promptmill.endpoint.servers import Servers
 from promptmill.endpoint.tokens import token_counter
-from promptmill.endpoint.waits import USUAL, Waits
 from promptmill.engine.contract import Completion, MayBegin, Request, ShouldStop, always
 from promptmill.errors import PromptmillError
 from promptmill.run import RunFolder
@@ -31,25 +30,17 @@ class EndpointEngine:
         model: the name that the servers know it by.
         sampling: the same for all rows.
         served: what was found when the run met its server.
-        waits: how long to wait for what.
     """
 
-    def __init__(
-        self,
-        model: str,
-        sampling: SamplingParameters,
-        served: Served,
-        options: EndpointOptions,
-        waits: Waits = USUAL,
-    ) -> None:
+    def __init__(self, model: str, sampling: SamplingParameters, served: Served, options: EndpointOptions) -> None:
         self._model = model
         self._sampling = sampling
         self._served = served
         self._options = options
-        self._waits = waits
+        self._waits = options.waits
         self._key = options.key()
         self._bases = options.bases()
-        self._servers = Servers(self._bases, options.concurrency, waits)
+        self._servers = Servers(self._bases, options.concurrency, options.waits)
         self._counter = token_counter(model, counts=served.counts)
         self._remarks = Remarks()
         self._turns = 0

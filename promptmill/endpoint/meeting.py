@@ -15,7 +15,6 @@ from promptmill.endpoint.patience import Trouble
 from promptmill.endpoint.record import About, Api, Counts, Served, note_served, require_counted
 from promptmill.endpoint.tokens import tokenizer_at_hand, uncounted
 from promptmill.endpoint.trials import require_heeded, seeds_of
-from promptmill.endpoint.waits import USUAL, Waits
 from promptmill.errors import ConfigurationError, PromptmillError
 from promptmill.prompts import PreparedPrompts
 from promptmill.run import Identity, RunFolder, fix_identity
@@ -31,9 +30,7 @@ def is_met(run: RunFolder) -> bool:
     return run.server.exists() and run.identity.exists()
 
 
-def meet_server(
-    run: RunFolder, prompts: PreparedPrompts, options: EndpointOptions | None, waits: Waits = USUAL
-) -> Served:
+def meet_server(run: RunFolder, prompts: PreparedPrompts, options: EndpointOptions | None) -> Served:
     """Find out what the server is, and fix the run's identity.
 
     Raises:
@@ -44,7 +41,7 @@ def meet_server(
     if options is None:
         raise ConfigurationError("--endpoint-url is missing. Name the server: --endpoint-url http://localhost:8000/v1.")
     api = _api(run.settings, prompts)
-    served = note_served(run, asyncio.run(_met(run.settings, api, options, waits)))
+    served = note_served(run, asyncio.run(_met(run.settings, api, options)))
     identity = _identity(run.settings, prompts, served)
     if fix_identity(run, identity) != identity:
         raise ConfigurationError(
@@ -71,18 +68,18 @@ def _api(settings: RunSettings, prompts: PreparedPrompts) -> Api:
     return "completions"
 
 
-async def _met(settings: RunSettings, api: Api, options: EndpointOptions, waits: Waits) -> Served:
+async def _met(settings: RunSettings, api: Api, options: EndpointOptions) -> Served:
     client = Client(settings.model, options.key(), options.timeout)
     asking = Asking(client, api, settings.model, settings.sampling, uncounted)
     try:
-        base, about = await _first_that_answers(asking, options, waits)
+        base, about = await _first_that_answers(asking, options)
 
         async def ask(**changes: Any) -> str:
             # A stop string might end each text before it could tell anything.
-            return (await _patient(lambda: asking.trial(base, stop=None, **changes), options, waits)).text
+            return (await _patient(lambda: asking.trial(base, stop=None, **changes), options)).text
 
         try:
-            answer = await _patient(lambda: asking.trial(base), options, waits)
+            answer = await _patient(lambda: asking.trial(base), options)
             await require_heeded(ask, settings.sampling)
             seeds = await seeds_of(ask, settings.sampling)
         except Refused as refused:
@@ -100,8 +97,8 @@ async def _met(settings: RunSettings, api: Api, options: EndpointOptions, waits:
     return served
 
 
-async def _first_that_answers(asking: Asking, options: EndpointOptions, waits: Waits) -> tuple[str, About]:
-    trouble = Trouble(options.patience, waits)
+async def _first_that_answers(asking: Asking, options: EndpointOptions) -> tuple[str, About]:
+    trouble = Trouble(options.patience, options.waits)
     while True:
         for base in _bases(options, trouble):
             try:
@@ -111,7 +108,7 @@ async def _first_that_answers(asking: Asking, options: EndpointOptions, waits: W
             except Fault as fault:
                 trouble.note(fault)
         trouble.require_patience([])
-        await asyncio.sleep(waits.meeting)
+        await asyncio.sleep(options.waits.meeting)
 
 
 def _bases(options: EndpointOptions, trouble: Trouble) -> tuple[str, ...]:
@@ -123,9 +120,9 @@ def _bases(options: EndpointOptions, trouble: Trouble) -> tuple[str, ...]:
         return ()
 
 
-async def _patient(ask: Callable[[], Awaitable[_T]], options: EndpointOptions, waits: Waits) -> _T:
+async def _patient(ask: Callable[[], Awaitable[_T]], options: EndpointOptions) -> _T:
     """The answer, once the server gives one; what it refuses for good is not asked again."""
-    trouble = Trouble(options.patience, waits)
+    trouble = Trouble(options.patience, options.waits)
     while True:
         try:
             return await ask()
@@ -136,7 +133,7 @@ async def _patient(ask: Callable[[], Awaitable[_T]], options: EndpointOptions, w
         except Fault as fault:
             trouble.note(fault)
         trouble.require_patience([])
-        await asyncio.sleep(waits.meeting)
+        await asyncio.sleep(options.waits.meeting)
 
 
 def _identity(settings: RunSettings, prompts: PreparedPrompts, served: Served) -> Identity:

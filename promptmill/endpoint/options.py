@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from promptmill.cost import Price
+from promptmill.endpoint.waits import USUAL, Waits
 from promptmill.errors import ConfigurationError, NotFound
 
 CONCURRENCY = 64
@@ -51,6 +52,7 @@ class EndpointOptions:
         patience: seconds without a good answer before this process gives the server up.
         price: of tokens; None if nobody counts money.
         max_cost: stop at this cost, in the money of the price.
+        waits: how long to wait for what; nobody types that.
 
     Raises:
         ConfigurationError: says which option it is.
@@ -64,6 +66,7 @@ class EndpointOptions:
     patience: float = PATIENCE_SECONDS
     price: Price | None = None
     max_cost: float | None = None
+    waits: Waits = USUAL
 
     def __post_init__(self) -> None:
         if not self.urls:

@@ -23,7 +23,7 @@ def engine_on(
     """An engine that asks these servers."""
     urls = options.pop("urls", tuple(server.url for server in servers))
     sampling = SamplingParameters(max_new_tokens=64)
-    return EndpointEngine(model, sampling, served, EndpointOptions(urls, **options), waits)
+    return EndpointEngine(model, sampling, served, EndpointOptions(urls, waits=waits, **options))
 
 
 def requests(count: int, *, first: int = 0) -> list[Request]:

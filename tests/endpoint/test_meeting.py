@@ -17,28 +17,12 @@ from promptmill.endpoint.options import EndpointOptions
 from promptmill.endpoint.record import recorded_served, require_same_model
 from promptmill.endpoint.wire import about
 from promptmill.errors import AccessDenied, ConfigurationError, NotFound
-from promptmill.plan import recorded_manifest, write_manifest
-from promptmill.prompts import PromptOptions, prepare_prompts
-from promptmill.run import RunFolder, open_run, recorded_identity
-from promptmill.sampling import SamplingParameters
+from promptmill.plan import recorded_manifest
+from promptmill.run import RunFolder, recorded_identity
 from promptmill.settings import RunSettings
 from tests.endpoint.asking import SHORT
-from tests.endpoint.server import MODEL, Reply, WordServer
-
-PLAIN = RunSettings(
-    MODEL, None, "0" * 64, None, None, None, None, 1, SamplingParameters(), 0, "auto", "none", "endpoint"
-)
-
-
-def begun(folder: Path, settings: RunSettings, *, messages: bool = False) -> RunFolder:
-    """A run whose prompts are prepared."""
-    source = folder / "prompts.jsonl"
-    row: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]} if messages else {"prompt": "Hi"}
-    source.write_text(json.dumps(row) + "\n")
-    run = RunFolder.named(folder / "data", "mine")
-    open_run(run, settings, str(source))
-    write_manifest(run, prepare_prompts(PromptOptions(str(source)), run.prompts_table), 1)
-    return run
+from tests.endpoint.producing import PLAIN, begun, sampled
+from tests.endpoint.server import Reply, WordServer
 
 
 def meet(
@@ -46,13 +30,8 @@ def meet(
 ) -> RunFolder:
     """Meet the server of a run."""
     run = begun(folder, settings, messages=messages)
-    meet_server(run, recorded_manifest(run).prompts, EndpointOptions((server.url,), **options), SHORT)
+    meet_server(run, recorded_manifest(run).prompts, EndpointOptions((server.url,), waits=SHORT, **options))
     return run
-
-
-def sampled(**changes: Any) -> RunSettings:
-    """Settings with other sampling parameters."""
-    return replace(PLAIN, sampling=SamplingParameters(**changes))
 
 
 def test_the_identity_holds_what_the_server_says_of_the_model(tmp_path: Path, server: WordServer) -> None:
@@ -186,8 +165,8 @@ def test_a_file_that_is_not_written_yet_is_waited_for(tmp_path: Path, server: Wo
     place = tmp_path / "url"
     run = begun(tmp_path, PLAIN)
     threading.Timer(0.5, lambda: place.write_text(server.url)).start()
-    options = EndpointOptions((f"@{place}",), patience=60.0)
-    assert meet_server(run, recorded_manifest(run).prompts, options, SHORT).about == {"root": "words-1"}
+    options = EndpointOptions((f"@{place}",), patience=60.0, waits=SHORT)
+    assert meet_server(run, recorded_manifest(run).prompts, options).about == {"root": "words-1"}
 
 
 def test_a_price_needs_somebody_who_counts(tmp_path: Path, server: WordServer) -> None:

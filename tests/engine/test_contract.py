@@ -52,9 +52,9 @@ def make(request: pytest.FixtureRequest, folder: Path) -> Make:
         return lambda sampling: TransformersEngine(tiny_model("gpt2"), byte_tokenizer(), sampling)
     if request.param == "vllm":
         return vllm_engine(folder)
-    options = EndpointOptions((request.getfixturevalue("url"),), concurrency=4)
+    options = EndpointOptions((request.getfixturevalue("url"),), concurrency=4, waits=SHORT)
     served = Served("chat" if "chat" in request.param else "completions", {}, "greedy", "server")
-    return lambda sampling: EndpointEngine(str(folder), sampling, served, options, SHORT)
+    return lambda sampling: EndpointEngine(str(folder), sampling, served, options)
 
 
 def vllm_engine(folder: Path) -> Make:

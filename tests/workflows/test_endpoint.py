@@ -194,6 +194,7 @@ UNFIT = [
     ({"endpoint_url": "[]"}, "where the server is"),
     ({"endpoint_api": "responses"}, "--endpoint-api"),
     ({"endpoint_key_env": "NO_SUCH_KEY"}, "NO_SUCH_KEY"),
+    ({"endpoint_key_header": "api-key"}, "no key is named"),
     ({"endpoint_concurrency": "0"}, "--endpoint-concurrency"),
     ({"max_cost": "1"}, "--max-cost needs a price"),
     ({"price_in": "-1"}, "--price-in"),
@@ -201,6 +202,7 @@ UNFIT = [
 OF_SERVERS = {
     "endpoint_url": "http://n:1",
     "endpoint_key_env": "KEY",
+    "endpoint_key_header": "api-key",
     "endpoint_concurrency": "3",
     "endpoint_timeout": "3s",
     "endpoint_patience": "3s",

@@ -60,3 +60,26 @@ class ThinksFirst:
         usage = {"prompt_tokens": 3, "completion_tokens": min(most, self.thoughts + 2)}
         choice = {"message": message, "finish_reason": "stop" if most > self.thoughts else "length"}
         return ok(choices=[choice], usage=usage)
+
+
+@dataclass
+class StopsCounting:
+    """A gateway that tells `usage` for the first requests, and none or zeros after that.
+
+    Attributes:
+        after: rows that it counts.
+    """
+
+    after: int
+    zeros: bool = False
+    rows: int = 0
+
+    def __call__(self, asked: Asked) -> Reply | None:
+        """An answer without a count."""
+        if "lighthouse" in asked.text:
+            return None
+        self.rows += 1
+        if self.rows <= self.after:
+            return None
+        usage = {"usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}} if self.zeros else {}
+        return ok(choices=[{"text": "hello", "finish_reason": "stop"}], **usage)
