@@ -56,6 +56,7 @@ class Asking:
                 "for cut if it has all the tokens that it may have.",
                 answer.unknown,
             )
+        self._remarks.origin(base, dict(answer.origin))
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
         if prompt is None or completion is None:
             prompt, completion = self._counter(request, answer.text)

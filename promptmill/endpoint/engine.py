@@ -42,7 +42,7 @@ class EndpointEngine:
         self._bases = options.bases()
         self._servers = Servers(self._bases, options.concurrency, options.waits)
         self._counter = token_counter(model, counts=served.counts)
-        self._remarks = Remarks()
+        self._remarks = Remarks(served.origin)
         self._turns = 0
 
     @property
@@ -104,6 +104,8 @@ class EndpointEngine:
                 yield from flow.take()
                 if end is not None:
                     raise end
+            if not flow.open:
+                loop.run_until_complete(flow.farewell())
         finally:
             loop.run_until_complete(flow.close())
             loop.run_until_complete(client.close())

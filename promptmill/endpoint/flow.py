@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,9 @@ from promptmill.endpoint.servers import Server, Servers
 from promptmill.endpoint.waits import USUAL, Waits
 from promptmill.engine.contract import Completion, Request
 from promptmill.errors import EngineError
+from promptmill.progress import duration
+
+logger = logging.getLogger(__name__)
 
 _EVER = float("-inf")
 
@@ -56,6 +61,7 @@ class Flow:
         self._trouble = trouble
         self._clock = clock
         self._next: Row | None = None
+        self._waits = waits
         self._waiting = Waiting(waits)
         self._doubts = Doubts()
         self._trying = 0
@@ -102,6 +108,19 @@ class Flow:
         if errors:
             raise errors[0]
         self._trouble.require_patience(sent.at for sent in self._sent.values())
+        if not self._sent:
+            self._trouble.require_patience_for(self._servers.asks(self._clock()))
+
+    async def farewell(self) -> None:
+        """Ask the servers which model they have, now that all rows are made; silence is no other model.
+
+        Raises:
+            ConfigurationError: it is another.
+        """
+        for server in self._servers.all:
+            if server.made:
+                with suppress(Fault):
+                    self._require_same_model(server, await self._asking.about(server.base))
 
     async def close(self) -> None:
         """Give up what is under way."""
@@ -123,6 +142,10 @@ class Flow:
                 server.greeting = True
                 self._start(server, self._asking.about(server.base), self._greeted)
             return begin
+        if begin and now - server.greeted_at > self._waits.again and not server.greeting:
+            server.greeting = True
+            self._start(server, self._asking.about(server.base), self._greeted_again)
+            return True
         if server.suspect:
             return begin and self._try(server)
         if self._doubts and not self._trying:
@@ -184,8 +207,16 @@ class Flow:
             self._note(sent, came)
             sent.server.rest(self._clock())
         else:
-            require_same_model(sent.server.base, self._about, came)
-            sent.server.greeted = True
+            self._require_same_model(sent.server, came)
+
+    def _greeted_again(self, sent: _Sent, came: Fault | About) -> None:
+        """It works meanwhile: a list that it does not show is no fault."""
+        sent.server.greeting = False
+        self._require_same_model(sent.server, {} if isinstance(came, Fault) else came)
+
+    def _require_same_model(self, server: Server, now: About) -> None:
+        require_same_model(server.base, self._about, now, made=server.made)
+        server.greet(self._clock())
 
     def _tried(self, sent: _Sent, came: object) -> None:
         sent.server.trying = False
@@ -230,6 +261,11 @@ class Flow:
         elif isinstance(fault, Busy | Slow):
             server.limit.too_much(sent.at, now)
         if isinstance(fault, Busy):
+            if (fault.retry_after or 0.0) > server.asks(now) + self._waits.word:
+                logger.warning(
+                    "The server at %s asks to be left alone for %s (%s).",
+                    server.base, duration(fault.retry_after or 0.0), fault,
+                )  # fmt: skip
             server.busy(now, fault.retry_after)
         elif not isinstance(fault, Unreachable):
             server.failed()

@@ -34,6 +34,24 @@ class Trouble:
         """How long it has lasted; 0 while all is well."""
         return 0.0 if self._since is None else self._clock() - self._since
 
+    @property
+    def left(self) -> float:
+        """How much longer it may last."""
+        return self._patience - self.seconds
+
+    def require_patience_for(self, seconds: float) -> None:
+        """Give up now if the servers ask to be left alone for longer than there is patience.
+
+        Raises:
+            ServerGone: they do.
+        """
+        if seconds > self.left:
+            raise ServerGone(
+                f"The server asks to be left alone for {duration(seconds)} (Retry-After), and of --endpoint-patience "
+                f"{duration(max(self.left, 0.0))} is left. The last word was: {self._last}. The finished rows are "
+                "committed; start the same command again then."
+            )
+
     def note(self, fault: Fault) -> None:
         """Something went wrong."""
         self._since = self._clock() if self._since is None else self._since

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from promptmill.endpoint.options import EndpointOptions
@@ -25,6 +25,7 @@ class Served:
         about: what the server says of the model, as far as it stays the same on another node and port.
         seeds: what became of a seed that was sent twice; `unknown` where the answers do not tell, `greedy` where
             nothing is drawn.
+        origin: what its answers say of themselves, `model` and `system_fingerprint`.
         counts: who counts tokens: the server, the tokenizer if it is at hand here, or nobody.
     """
 
@@ -32,6 +33,7 @@ class Served:
     about: About
     seeds: Seeds
     counts: Counts
+    origin: dict[str, str] = field(default_factory=dict)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -89,10 +91,13 @@ def require_counted(served: Served, options: EndpointOptions) -> None:
         )
 
 
-def require_same_model(url: str, recorded: About, now: About) -> None:
+def require_same_model(url: str, recorded: About, now: About, *, made: int = 0) -> None:
     """Refuse a server that says something else of the model than the one that the run was begun with.
 
     What only one of the two tells is no difference: another kind of server tells less.
+
+    Args:
+        made: completions that it gave since it last had the old one.
 
     Raises:
         ConfigurationError: names each difference, old and new.
@@ -102,5 +107,14 @@ def require_same_model(url: str, recorded: About, now: About) -> None:
         lines = "\n".join(f"    {name}: {recorded[name]} → {now[name]}" for name in changed)
         raise ConfigurationError(
             f"The server at {url} has another model under this name than the run was begun with (old → new):\n{lines}\n"
-            "Serve the old one to go on, or start again with another --name."
+            f"{_doubtful(made)}Serve the old one to go on, or start again with another --name."
         )
+
+
+def _doubtful(made: int) -> str:
+    if not made:
+        return ""
+    return (
+        f"Any of its last {made} completions may be of the other model, and they are committed: for rows of one model "
+        "alone, start again with another --name.\n"
+    )

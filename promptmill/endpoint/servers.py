@@ -62,9 +62,12 @@ class Server:
         self.greeting = False
         self.trying = False
         """Whether something short and plain is under way, to see if it works."""
+        self.greeted_at = float("-inf")
+        self.made = 0
+        """Completions since it was greeted last."""
         self._worked_at = float("-inf")
         self._failures = 0
-        self._rests_until = float("-inf")
+        self._rests_until = self._asked_until = float("-inf")
         self._rests = 0
 
     @property
@@ -90,8 +93,14 @@ class Server:
         own = random.uniform(0.5, 1) * min(self._waits.longest_rest, self._waits.first_rest * 2 ** min(self._rests, 10))
         self._rests_until = max(self._rests_until, now + (own if seconds is None else seconds))
 
+    def asks(self, now: float) -> float:
+        """For how many more seconds it asks to be left alone; 0 if it does not."""
+        return max(0.0, self._asked_until - now)
+
     def busy(self, now: float, retry_after: float | None) -> None:
         """It has too much to do: leave it alone as long as it asks; of itself only if it bears not even one."""
+        if retry_after is not None:
+            self._asked_until = max(self._asked_until, now + retry_after)
         if retry_after is not None or self.limit.size == 1:
             self.rest(now, retry_after)
 
@@ -101,6 +110,10 @@ class Server:
         self.limit.restart()
         self.rest(now)
 
+    def greet(self, now: float) -> None:
+        """It was asked which model it has, and it is the run's."""
+        self.greeted, self.greeted_at, self.made = True, now, 0
+
     def failed(self) -> None:
         """It gave no completion, which may be its own fault or that of the row."""
         self._failures += 1
@@ -108,6 +121,7 @@ class Server:
     def worked(self, sent: float) -> None:
         """A request that was sent then brought a completion."""
         self._worked_at = max(self._worked_at, sent)
+        self.made += 1
         self._rests = self._failures = 0
         self.limit.worked(self.in_flight)
 
@@ -125,6 +139,15 @@ class Servers:
         others = [server for server in self._all.values() if server not in but]
         best = max(others, key=lambda server: server.room(now), default=None)
         return best if best is not None and best.room(now) > 0 else None
+
+    @property
+    def all(self) -> tuple[Server, ...]:
+        """Each of them."""
+        return tuple(self._all.values())
+
+    def asks(self, now: float) -> float:
+        """For how many more seconds all of them ask to be left alone; 0 if one does not."""
+        return min((server.asks(now) for server in self._all.values()), default=0.0)
 
     def now_at(self, bases: tuple[str, ...]) -> None:
         """Go on with these: what is known of a server that stays is kept."""

@@ -17,6 +17,7 @@ class Waits:
         look: between two looks for servers that moved, while none answers.
         word: of trouble, before the log says so.
         meeting: between two tries to meet the server.
+        again: until a server that works is asked anew which model it has.
         tick: at most between two looks at what may be sent, and two questions whether to stop.
     """
 
@@ -27,6 +28,7 @@ class Waits:
     look: float = 5.0
     word: float = 10.0
     meeting: float = 1.0
+    again: float = 300.0
     tick: float = 0.1
 
 

@@ -82,6 +82,8 @@ class WordServer:
         self.key = key
         self.root = root
         self.models = models
+        self.any_name = False
+        """Whether it answers to names that it does not list."""
         self.port = port
         self.asked: list[Asked] = []
         self.at_once = self.most_at_once = 0
@@ -187,7 +189,7 @@ class WordServer:
         self.asked.append(asked)
         if self.behave is not None and (told := self.behave(asked)) is not None:
             return told
-        if asked.body["model"] not in self.models:
+        if asked.body["model"] not in self.models and not self.any_name:
             return _error(404, f"The model `{asked.body['model']}` does not exist.")
         if self.seconds:
             await asyncio.sleep(self.seconds)

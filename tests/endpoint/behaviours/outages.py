@@ -25,3 +25,24 @@ class BackendRestarts:
         page = b"<html><head><title>502 Bad Gateway</title></head><body><hr>nginx</body></html>"
         away = self.after < asked.number <= self.after + self.long
         return Reply(self.status, page, {"Content-Type": "text/html"}) if away else None
+
+
+@dataclass
+class LeaveMeAlone:
+    """A provider whose limit is one of the day: 429, and Retry-After says when the next one begins.
+
+    Attributes:
+        seconds: Retry-After.
+        after: requests that it answers before.
+        times: so many requests are turned away.
+    """
+
+    seconds: float | str
+    after: int = 0
+    times: int = 1_000_000
+
+    def __call__(self, asked: Asked) -> Reply | None:
+        """429 once the limit is reached."""
+        if not self.after < asked.number <= self.after + self.times:
+            return None
+        return Reply(429, b'{"error": {"message": "daily limit"}}', {"Retry-After": str(self.seconds)})
