@@ -7,6 +7,7 @@ from typing import Any
 
 from promptmill.endpoint import wire
 from promptmill.endpoint.client import Client
+from promptmill.endpoint.dialect import PLAIN, Dialect
 from promptmill.endpoint.record import About, Api
 from promptmill.endpoint.remarks import Remarks
 from promptmill.engine.contract import Completion, Message, Request
@@ -21,6 +22,7 @@ class Asking:
 
     Args:
         counter: counts the tokens of a request and of its response, where the server does not.
+        dialect: how settings are said to the servers.
         remarks: where what is odd about answers is said, once a process.
     """
 
@@ -32,6 +34,7 @@ class Asking:
         sampling: SamplingParameters,
         counter: Counter,
         remarks: Remarks | None = None,
+        dialect: Dialect = PLAIN,
     ) -> None:
         self._client = client
         self._api = api
@@ -40,6 +43,7 @@ class Asking:
         self._settings = wire.settings_of(model, sampling)
         self._counter = counter
         self._remarks = remarks or Remarks()
+        self.dialect = dialect
 
     async def row(self, base: str, request: Request) -> Completion:
         """The completion of a row.
@@ -47,7 +51,8 @@ class Asking:
         Raises:
             As `Client.complete`.
         """
-        body = wire.body(self._settings, request.prompt, request.messages, request.seed)
+        seed = request.seed if self.dialect.seeds else None
+        body = wire.body(self.dialect.say(self._settings), request.prompt, request.messages, seed)
         answer = await self._client.complete(base, self._api, body, most=self._most)
         if answer.unknown is not None:
             self._remarks.once(
@@ -74,11 +79,13 @@ class Asking:
         Raises:
             As `Client.complete`.
         """
-        most = min(most, self._most)
+        most = min(most, self._most) if self.dialect.short else self._most
         changed = {**self._settings, "max_tokens": most, **changes}
-        settings = {name: value for name, value in changed.items() if value is not None}
+        settings = self.dialect.say({name: value for name, value in changed.items() if value is not None})
         messages: tuple[Message, ...] | None = ({"role": "user", "content": TRIAL_TEXT},)
-        body = wire.body(settings, TRIAL_TEXT, messages if self._api == "chat" else None, seed)
+        body = wire.body(
+            settings, TRIAL_TEXT, messages if self._api == "chat" else None, seed if self.dialect.seeds else None
+        )
         return await self._client.complete(base, self._api, body, most=most)
 
     async def about(self, base: str) -> About:

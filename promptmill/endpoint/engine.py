@@ -85,7 +85,9 @@ class EndpointEngine:
         # The loop turns only while this generator waits: nothing runs beside the caller, who commits
         # rows in `should_stop` and between two rows.
         client = Client(self._model, self._key, self._options.timeout)
-        asking = Asking(client, self._served.api, self._model, self._sampling, self._counter, self._remarks)
+        asking = Asking(
+            client, self._served.api, self._model, self._sampling, self._counter, self._remarks, self._served.dialect
+        )
         trouble = Trouble(self._options.patience, self._waits)
         self._servers.begin()
         flow = Flow(iter(requests), self._servers, asking, self._served.about, trouble, self._waits)

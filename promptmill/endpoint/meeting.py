@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 from promptmill.endpoint.asking import Asking
 from promptmill.endpoint.client import Client
+from promptmill.endpoint.dialect import Dialect, dialect_of, tell
 from promptmill.endpoint.faults import Astray, Busy, Fault, Page, Refused, Unreachable
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.endpoint.patience import Trouble
 from promptmill.endpoint.record import Api, Counts, Served, note_served, require_counted
 from promptmill.endpoint.tokens import tokenizer_at_hand, uncounted
 from promptmill.endpoint.trials import require_heeded, seeds_of
-from promptmill.endpoint.wire import Listed
+from promptmill.endpoint.wire import Answer, Listed
 from promptmill.errors import ConfigurationError, PromptmillError
 from promptmill.progress import duration
 from promptmill.prompts import PreparedPrompts
@@ -73,17 +74,23 @@ def _api(settings: RunSettings, prompts: PreparedPrompts) -> Api:
 async def _met(settings: RunSettings, api: Api, options: EndpointOptions) -> Served:
     client = Client(settings.model, options.key(), options.timeout)
     asking = Asking(client, api, settings.model, settings.sampling, uncounted)
+    answers: list[Answer] = []
     try:
         base, has = await _first_that_answers(asking, options)
+
+        async def accepts(dialect: Dialect) -> None:
+            asking.dialect = dialect
+            answers.append(await _patient(lambda: asking.trial(base), options))
 
         async def ask(**changes: Any) -> str:
             # A stop string might end each text before it could tell anything.
             return (await _patient(lambda: asking.trial(base, stop=None, **changes), options)).text
 
         try:
-            answer = await _patient(lambda: asking.trial(base), options)
+            asking.dialect = await dialect_of(accepts, settings.sampling)
+            answer = answers[-1]
             await require_heeded(ask, settings.sampling)
-            seeds = await seeds_of(ask, settings.sampling)
+            seeds = await seeds_of(ask, settings.sampling) if asking.dialect.seeds else "refused"
         except Refused as refused:
             raise ConfigurationError(
                 f"The server at {base} does not take the run's settings: {refused}. "
@@ -93,7 +100,8 @@ async def _met(settings: RunSettings, api: Api, options: EndpointOptions) -> Ser
         await client.close()
     counted = answer.prompt_tokens is not None and answer.completion_tokens is not None
     counts: Counts = "server" if counted else "tokenizer" if tokenizer_at_hand(settings.model) else "nobody"
-    served = Served(api, has.about, seeds, counts, dict(answer.origin))
+    served = Served(api, has.about, seeds, counts, dict(answer.origin), asking.dialect)
+    tell(base, served.dialect)
     require_counted(served, options)
     if has.names and settings.model not in has.names:
         logger.warning(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from promptmill.endpoint.dialect import PLAIN, Dialect
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.errors import ConfigurationError, StorageError
 from promptmill.files import create_json, read_json
 from promptmill.run import RunFolder
 
 Api = Literal["chat", "completions"]
-Seeds = Literal["honoured", "ignored", "unknown", "greedy"]
+Seeds = Literal["honoured", "ignored", "unknown", "greedy", "refused"]
 Counts = Literal["server", "tokenizer", "nobody"]
 About = dict[str, Any]
 
@@ -24,8 +25,9 @@ class Served:
         api: the way of generating that is asked for.
         about: what the server says of the model, as far as it stays the same on another node and port.
         seeds: what became of a seed that was sent twice; `unknown` where the answers do not tell, `greedy` where
-            nothing is drawn.
+            nothing is drawn, `refused` where none may be sent.
         origin: what its answers say of themselves, `model` and `system_fingerprint`.
+        dialect: how the run's settings are said to it.
         counts: who counts tokens: the server, the tokenizer if it is at hand here, or nobody.
     """
 
@@ -34,11 +36,13 @@ class Served:
     seeds: Seeds
     counts: Counts
     origin: dict[str, str] = field(default_factory=dict)
+    dialect: Dialect = PLAIN
 
     @property
     def identity(self) -> dict[str, Any]:
         """The part that changes the bytes of the dataset."""
-        return {"api": self.api, "about": self.about}
+        left_out = {} if self.dialect.seeds else {"left_out": ["seed"]}
+        return {"api": self.api, "about": self.about, **left_out}
 
     @property
     def seeds_in_words(self) -> str:
@@ -47,6 +51,7 @@ class Served:
             "honoured": "sent with each row; the server gave the same text for the same seed when asked twice",
             "ignored": "sent with each row, and ignored by the server: the same seed gave two different texts",
             "unknown": "sent with each row; whether the server heeds it is not known",
+            "refused": "not sent, as the server refuses them: no row can be made twice the same",
             "greedy": "of no effect, as the most likely token is always taken",
         }[self.seeds]
 
@@ -75,7 +80,7 @@ def recorded_served(run: RunFolder) -> Served:
     value = read_json(run.server)
     if value is None:
         raise StorageError(f"{run.server} is missing or damaged; start BuildDataset again and it is made anew.")
-    return Served(**value)
+    return Served(**{**value, "dialect": Dialect.from_json(value.get("dialect", {}))})
 
 
 def require_counted(served: Served, options: EndpointOptions) -> None:

@@ -63,8 +63,11 @@ def settings_of(model: str, sampling: SamplingParameters) -> dict[str, Any]:
         "model": model,
         "max_tokens": sampling.max_new_tokens,
         "temperature": sampling.temperature,
-        "top_p": 1.0 if sampling.greedy else sampling.top_p,
     }
+    if not sampling.greedy:
+        # At temperature 0 it means nothing, and TGI refuses a 1. Else it is said even if it is 1, which is off: many
+        # servers have a default of their own, or one of the model's.
+        knobs["top_p"] = sampling.top_p
     if sampling.stop:
         knobs["stop"] = list(sampling.stop)
     if sampling.top_k:
@@ -77,11 +80,12 @@ def settings_of(model: str, sampling: SamplingParameters) -> dict[str, Any]:
     return knobs
 
 
-def body(settings: dict[str, Any], prompt: str | None, messages: tuple[Message, ...] | None, seed: int) -> bytes:
-    """The request as it is sent."""
+def body(settings: dict[str, Any], prompt: str | None, messages: tuple[Message, ...] | None, seed: int | None) -> bytes:
+    """The request as it is sent; without a seed if that is None."""
     text = {"prompt": prompt} if messages is None else {"messages": list(messages)}
+    drawn = {} if seed is None else {"seed": seed % SEEDS}
     # Some servers stream unless they are told not to.
-    return json.dumps({**settings, **text, "seed": seed % SEEDS, "stream": False}).encode()
+    return json.dumps({**settings, **text, **drawn, "stream": False}).encode()
 
 
 def answer_of(said: Said, base: str, *, most: int) -> Answer:

@@ -198,14 +198,15 @@ class WordServer:
     def answer(self, asked: Asked) -> dict[str, Any]:
         """The usual answer: the same for the same prompt and seed, at temperature 0 for the same prompt."""
         body = asked.body
-        certain = body["temperature"] == 0 or body.get("top_k") == 1 or body.get("min_p") == 1.0
-        chance = 0 if certain else body["seed"] if self.seeds else asked.number
+        certain = body.get("temperature") == 0 or body.get("top_k") == 1 or body.get("min_p") == 1.0
+        chance = 0 if certain else body["seed"] if self.seeds and "seed" in body else asked.number
         penalty = body.get("repetition_penalty", 1.0)
         said = hashlib.sha256(f"{asked.text} {chance} {penalty}".encode()).hexdigest()
         words = [said[at : at + 4] for at in range(0, 4 * (1 + int(said[0], 16)), 4)]
-        cut = words[: body["max_tokens"]]
+        most = body.get("max_tokens") or body["max_completion_tokens"]
+        cut = words[:most]
         text = " ".join(cut)
-        reason = "length" if len(cut) < len(words) or len(words) == body["max_tokens"] else "stop"
+        reason = "length" if len(cut) < len(words) or len(words) == most else "stop"
         choice = {"index": 0, "finish_reason": reason}
         choice |= {"text": text} if "prompt" in body else {"message": {"role": "assistant", "content": text}}  # type: ignore[operator]
         usage = {"prompt_tokens": len(asked.text.split()), "completion_tokens": len(cut)}

@@ -127,10 +127,11 @@ def test_a_setting_that_the_server_ignores_is_refused(
 
 def test_settings_that_the_server_does_not_take_are_refused_in_its_words(tmp_path: Path, server: WordServer) -> None:
     """Before any row is asked for."""
-    told = Reply(400, json.dumps({"error": {"message": "at most 4 stop strings"}}).encode())
-    server.behave = lambda asked: told if len(asked.body.get("stop", ())) > 4 else None
-    with pytest.raises(ConfigurationError, match=r"does not take the run's settings.*at most 4 stop strings"):
-        meet(tmp_path, server, sampled(stop=("a", "b", "c", "d", "e")))
+    told = Reply(400, json.dumps({"error": {"message": "temperature is 0 to 1"}}).encode())
+    server.behave = lambda asked: told if asked.body["temperature"] > 1 else None
+    with pytest.raises(ConfigurationError, match=r"does not take the run's settings.*temperature is 0 to 1") as refused:
+        meet(tmp_path, server, sampled(temperature=1.5))
+    assert refused.value.exit_code == 78
 
 
 def test_a_model_that_the_server_has_not_is_named_with_those_that_it_has(tmp_path: Path, server: WordServer) -> None:
