@@ -18,6 +18,7 @@ PATIENCE_SECONDS = 600.0
 _EXAMPLE = "--endpoint-url http://localhost:8000/v1"
 
 
+_ENDS = ("/chat/completions", "/completions", "/models")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS = ("host", "content-length", "content-type", "transfer-encoding", "connection", "accept", "cookie")
 
@@ -153,5 +154,10 @@ def _base(url: str) -> str:
         raise ConfigurationError(
             "--endpoint-url holds a password or a query, and options are shown in logs. Leave it out, and name the "
             "environment variable that holds the key: --endpoint-key-env NAME."
+        )
+    if (end := next((end for end in _ENDS if parts.path.rstrip("/").endswith(end)), None)) is not None:
+        raise ConfigurationError(
+            f"--endpoint-url {url} ends in {end}, which is added here. Give the part before it: "
+            f"--endpoint-url {url.rstrip('/').removesuffix(end)}."
         )
     return url.rstrip("/") if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}/v1"

@@ -42,7 +42,7 @@ def begun(folder: Path, settings: RunSettings = PLAIN, *, rows: int = 1, message
 
 def produced(run: RunFolder, server: WordServer, **options: Any) -> bool:
     """Meet the server if that was not done, and fill what is missing; whether all is complete."""
-    asked = EndpointOptions((server.url,), **{"waits": SHORT, **options})
+    asked = EndpointOptions(**{"urls": (server.url,), "waits": SHORT, **options})
     manifest = recorded_manifest(run)
     if not is_met(run):
         meet_server(run, manifest.prompts, asked)
