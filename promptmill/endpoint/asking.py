@@ -65,6 +65,7 @@ class Asking:
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
         if prompt is None or completion is None:
             prompt, completion = self._counter(request, answer.text)
+        self._remarks.row(answer.text, thought=bool(answer.reasoning) and answer.finish_reason == "length")
         text, stopped = self._cut(answer.text)
         return Completion(request.position, text, "stop" if stopped else answer.finish_reason, prompt, completion)
 

@@ -84,11 +84,15 @@ async def _met(settings: RunSettings, api: Api, options: EndpointOptions) -> Ser
 
         async def ask(**changes: Any) -> str:
             # A stop string might end each text before it could tell anything.
-            return (await _patient(lambda: asking.trial(base, stop=None, **changes), options)).text
+            told = await _patient(lambda: asking.trial(base, stop=None, **changes), options)
+            return told.reasoning + told.text
 
         try:
             asking.dialect = await dialect_of(accepts, settings.sampling)
             answer = answers[-1]
+            if answer.reasoning and not answer.text:
+                most = settings.sampling.max_new_tokens
+                _tell_of_reasoning(base, most, await _patient(lambda: asking.trial(base, most=most), options))
             await require_heeded(ask, settings.sampling)
             seeds = await seeds_of(ask, settings.sampling) if asking.dialect.seeds else "refused"
         except Refused as refused:
@@ -143,6 +147,18 @@ async def _wait(trouble: Trouble, asks: float, options: EndpointOptions) -> None
 def _asks(fault: Fault) -> float:
     """For how many seconds the server asks to be left alone."""
     return (fault.retry_after or 0.0) if isinstance(fault, Busy) else 0.0
+
+
+def _tell_of_reasoning(base: str, most: int, answer: Answer) -> None:
+    """Say that thoughts are counted too, before a dataset of empty responses is paid for."""
+    if answer.text:
+        logger.info("The model at %s thinks before it answers; its thoughts count for --max-new-tokens.", base)
+    else:
+        logger.warning(
+            "The model at %s thinks before it answers, and in a trial all the tokens of --max-new-tokens %d went into "
+            "thoughts: responses will be empty. Raise it, to %d say, or switch reasoning off at the server.",
+            base, most, max(4096, 4 * most),
+        )  # fmt: skip
 
 
 def _bases(options: EndpointOptions, trouble: Trouble) -> tuple[str, ...]:

@@ -54,9 +54,11 @@ COMPLETION_TOKENS = Strict(
 FOUR_STOPS = Strict(lambda body: "'stop': array too long" if len(body.get("stop", ())) > 4 else None)
 """OpenAI and Azure."""
 NOT_SHORT = Strict(
-    lambda body: "could not finish the message: max_tokens reached"
-    if body.get("max_tokens", body.get("max_completion_tokens")) < 32
-    else None
+    lambda body: (
+        "could not finish the message: max_tokens reached"
+        if body.get("max_tokens", body.get("max_completion_tokens")) < 32
+        else None
+    )
 )
 """OpenAI's reasoning models again: 400 where the tokens do not do for the thoughts."""
 ONE_PENALTY = Strict(_known("seed", "repetition_penalty"))
