@@ -46,3 +46,25 @@ class LeaveMeAlone:
         if not self.after < asked.number <= self.after + self.times:
             return None
         return Reply(429, b'{"error": {"message": "daily limit"}}', {"Retry-After": str(self.seconds)})
+
+
+@dataclass
+class BadDay:
+    """An outage and a rate limit, one after the other, as a day with a busy gateway has them.
+
+    Attributes:
+        outage, limit: the rows' requests that get 502 with a page, and 429 with Retry-After.
+    """
+
+    outage: range
+    limit: range
+    rows: int = 0
+
+    def __call__(self, asked: Asked) -> Reply | None:
+        """By the number of the row's request; a trial fails with the outage."""
+        self.rows += "lighthouse" not in asked.text or self.rows in self.outage
+        if self.rows in self.outage:
+            return Reply(502, b"<html><h1>502 Bad Gateway</h1></html>", {"Content-Type": "text/html"})
+        if self.rows in self.limit:
+            return Reply(429, b'{"error": {"message": "slow down"}}', {"Retry-After": "0.3"})
+        return None
