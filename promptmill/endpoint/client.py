@@ -112,7 +112,8 @@ class Client:
 
     async def _missing(self, base: str, api: Api, said: Said) -> Exception:
         found = (await self.listed(base)).names
-        if not found and self._model not in said.text:
+        of_model = self._model in said.text or (said.object and "model" in said.message.lower())
+        if not found and not of_model:
             return ConfigurationError(
                 f"There is no OpenAI API at {base} (HTTP {said.status} at /{wire.PATHS[api]}: {said.message}). Look "
                 "for the path in the server's own pages; for most it is /v1, as in --endpoint-url "

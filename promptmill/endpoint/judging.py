@@ -77,8 +77,8 @@ def judged(status: int, said: Said, base: str, *, proxy: str | None = None) -> E
         )
     if status in BUSY:
         return Busy(told, said.retry_after)
-    if status in DENIED and proxy is not None and not said.object:
-        return ConfigurationError(refused_by_proxy(base, proxy, told))
+    if status == 407 or (status in DENIED and proxy is not None and not said.object):
+        return ConfigurationError(refused_by_proxy(base, proxy or "A proxy", told))
     if status in DENIED:
         return AccessDenied(
             f"The server at {base} says no ({told.rstrip('.')}). Name the environment variable that holds your key "
