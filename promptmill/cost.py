@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,7 +18,10 @@ from promptmill.parquet import read_parquet
 from promptmill.plan import PromptsManifest, complete_shards
 from promptmill.rows import Row
 from promptmill.run import RunFolder
+from promptmill.shard import ShardCounts
 from promptmill.slurm.shards import chunks_of
+
+logger = logging.getLogger(__name__)
 
 _MILLION = 1_000_000
 _REFRESH_SECONDS = 15.0
@@ -64,12 +68,40 @@ def recorded_price(run: RunFolder) -> Price | None:
     return None if value is None else Price(**value)
 
 
+@dataclass(frozen=True)
+class _Tokens:
+    """Tokens of some rows, and the rows of which nobody counted them."""
+
+    prompt: int = 0
+    completion: int = 0
+    uncounted: int = 0
+    longest_prompt: int = 0
+
+    @classmethod
+    def of(cls, counts: ShardCounts, longest_prompt: int | None = None) -> _Tokens:
+        """Those of a shard; where the longest prompt is not known, as long as they are on the average."""
+        rows = counts.rows - counts.error - counts.uncounted
+        mean = -(-counts.prompt_tokens // rows) if rows > 0 else 0
+        longest = mean if longest_prompt is None else longest_prompt
+        return cls(counts.prompt_tokens, counts.completion_tokens, counts.uncounted, longest)
+
+    def __add__(self, other: _Tokens) -> _Tokens:
+        return _Tokens(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.uncounted + other.uncounted,
+            max(self.longest_prompt, other.longest_prompt),
+        )
+
+
 class Budget:
     """What the rows of a run cost, those of other processes included, while one shard is filled.
 
     Args:
         shard: the one that this process fills.
         most: begin no more rows at this cost.
+        longest: most tokens of a completion. A row that nobody counted is taken to have so many, and as many of a
+            prompt as any row that was counted.
     """
 
     def __init__(
@@ -79,6 +111,7 @@ class Budget:
         shard: int,
         price: Price,
         most: float,
+        longest: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run = run
@@ -86,46 +119,70 @@ class Budget:
         self._shard = shard
         self._price = price
         self._most = most
+        self._longest = longest
         self._clock = clock
         self._own = _of_chunks(chunks_of(run, shard))
         self._looked = float("-inf")
-        self._others = (0, 0)
+        self._others = _Tokens()
 
     @property
     def cost(self) -> float:
         """The cost so far."""
         if self._clock() - self._looked >= _REFRESH_SECONDS:
             self._others, self._looked = self._on_disk(), self._clock()
-        return self._price.of(self._own[0] + self._others[0], self._own[1] + self._others[1])
+        known = self._own + self._others
+        prompt, completion = known.uncounted * known.longest_prompt, known.uncounted * self._longest
+        return self._price.of(known.prompt + prompt, known.completion + completion)
 
     @property
     def reached(self) -> bool:
         """Whether no more rows are to be begun."""
-        return self.cost >= self._most
+        return self.cost >= self._most or self._nobody_counts
 
     def add(self, row: Row) -> None:
         """Count a row that this process made."""
-        self._own = (self._own[0] + (row.prompt_tokens or 0), self._own[1] + (row.completion_tokens or 0))
+        counted = row.prompt_tokens is not None and row.completion_tokens is not None
+        if not counted and row.error is None and not self._own.uncounted:
+            logger.warning(
+                "Nobody counted the tokens of a row. For --max-cost each such row is taken for as long as one may be."
+            )
+        self._own += _Tokens(
+            row.prompt_tokens or 0,
+            row.completion_tokens or 0,
+            int(not counted and row.error is None),
+            row.prompt_tokens or 0,
+        )
 
     def require(self) -> None:
         """See that there is something left to spend.
 
         Raises:
             CostReached: there is not.
+            ConfigurationError: nobody counts tokens, so nobody can tell.
         """
+        if self._nobody_counts:
+            raise ConfigurationError(
+                "--max-cost is set, and nobody counted the tokens of a single row: the server tells no `usage`, or one "
+                "of zeros. The rows so far are committed. Leave --max-cost out, or have the server count."
+            )
         if self.reached:
             raise CostReached(
                 f"The rows so far cost {shown_cost(self.cost)}, and --max-cost is {self._most:g}. They are committed; "
                 "start the same command with a higher --max-cost to go on."
             )
 
-    def _on_disk(self) -> tuple[int, int]:
-        """Tokens of prompts and of completions in all other shards."""
+    @property
+    def _nobody_counts(self) -> bool:
+        known = self._own + self._others
+        return bool(known.uncounted and not known.prompt)
+
+    def _on_disk(self) -> _Tokens:
+        """Those of all other shards."""
         complete = complete_shards(self._run, self._manifest)
-        found = [(one.counts.prompt_tokens, one.counts.completion_tokens) for one in complete.values()]
+        found = [_Tokens.of(one.counts) for shard, one in complete.items() if shard != self._shard]
         begun = set(range(len(self._manifest.shards))) - {*complete, self._shard}
         found += [_of_chunks(chunks_of(self._run, shard)) for shard in begun]
-        return sum(prompt for prompt, _ in found), sum(completion for _, completion in found)
+        return sum(found, _Tokens())
 
 
 def shown_cost(cost: float) -> str:
@@ -133,13 +190,13 @@ def shown_cost(cost: float) -> str:
     return f"{cost:,.2f}" if cost >= 1 or not cost else f"{cost:.2g}"
 
 
-def _of_chunks(chunks: list[Path]) -> tuple[int, int]:
-    sums = [0, 0]
+def _of_chunks(chunks: list[Path]) -> _Tokens:
+    known = _Tokens()
     for chunk in chunks:
         try:
-            table = read_parquet(chunk, columns=["prompt_tokens", "completion_tokens"])
+            table = read_parquet(chunk, columns=["prompt_tokens", "completion_tokens", "finish_reason"])
         except (pa.ArrowException, OSError):
             continue  # damaged: found and mended when the shard is next filled
-        for place, column in enumerate(table.columns):
-            sums[place] += pc.sum(column).as_py() or 0
-    return sums[0], sums[1]
+        longest = pc.max(table["prompt_tokens"]).as_py() or 0
+        known += _Tokens.of(ShardCounts.of(table), longest)
+    return known

@@ -154,7 +154,7 @@ def produce_shard(
 def _budget(run: RunFolder, manifest: PromptsManifest, shard: int, endpoint: EndpointOptions | None) -> Budget | None:
     if endpoint is None or endpoint.price is None or endpoint.max_cost is None:
         return None
-    return Budget(run, manifest, shard, endpoint.price, endpoint.max_cost)
+    return Budget(run, manifest, shard, endpoint.price, endpoint.max_cost, run.settings.sampling.max_new_tokens)
 
 
 def _form(run: RunFolder, identity: Identity, samples: int) -> PromptForm:

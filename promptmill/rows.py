@@ -42,7 +42,20 @@ class Row:
     def of(cls, request: Request, completion: Completion) -> Row:
         """The row that a completion makes of its request."""
         values = {field.name: getattr(completion, field.name) for field in fields(cls) if field.name != "seed"}
+        values |= {name: repaired(values[name]) for name in ("response", "error") if values[name] is not None}
         return cls(seed=request.seed, **values)
+
+
+def repaired(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair that stands alone, as of an emoji that a limit cut.
+
+    No file of ours could hold it: one such row would lose all that are committed with it.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def to_table(rows: list[Row], metadata: dict[str, str]) -> pa.Table:

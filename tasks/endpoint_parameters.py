@@ -21,6 +21,11 @@ class EndpointParameters:
         significant=False,
         description="Environment variable that holds the server's key. Default: no key.",
     )
+    endpoint_key_header = Setting(
+        default=None,
+        significant=False,
+        description="Header that brings the key as it is, as api-key. Default: Authorization: Bearer KEY.",
+    )
     endpoint_concurrency = integer(
         default=CONCURRENCY,
         significant=False,
@@ -69,6 +74,7 @@ class EndpointParameters:
         return EndpointOptions(
             urls=self.endpoint_url,
             key_env=self.endpoint_key_env,
+            key_header=self.endpoint_key_header,
             concurrency=self.endpoint_concurrency,
             timeout=self.endpoint_timeout,
             patience=self.endpoint_patience,

@@ -53,9 +53,11 @@ def _served(run: RunFolder, identity: Identity) -> dict[str, str]:
         return {}
     served = recorded_served(run)
     says = ", ".join(f"{name} {value}" for name, value in served.about.items())
+    origin = served.origin
     return {
         "asked through": "chat completions" if served.api == "chat" else "completions",
         "the server says of the model": says or "nothing",
+        **({"its answers say": ", ".join(f"{name} {told}" for name, told in origin.items())} if origin else {}),
         "seeds": served.seeds_in_words,
         "tokens": served.counts_in_words,
     }

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
 
 from promptmill.endpoint import wire
 from promptmill.endpoint.connections import Lanes
-from promptmill.endpoint.faults import Broken, Busy, Cut, Refused, Slow, Unreachable
-from promptmill.endpoint.record import About, Api
-from promptmill.errors import AccessDenied, NotFound
-
-if TYPE_CHECKING:
-    import httpx2
+from promptmill.endpoint.faults import Astray, Cut, Page, Slow, Unreachable
+from promptmill.endpoint.judging import BUSY, MISSING, judged, refused_by_proxy
+from promptmill.endpoint.masking import Mask
+from promptmill.endpoint.options import Key
+from promptmill.endpoint.record import Api
+from promptmill.endpoint.said import Said
+from promptmill.endpoint.ways import Proxy, proxy_to, tls_fault
+from promptmill.errors import ConfigurationError, NotFound
 
 _LIST_SECONDS = 20.0
-_REFUSED = (400, 413, 422)
-_DENIED = (401, 402, 403)
-_MISSING = (404, 405, 501)
-_BUSY = (429, 503, 529)
 # `transformers serve` answers 500 where there is no cache of the Hub's to list.
-_NO_LIST = (*_REFUSED, *_MISSING, 500)
+_BROKEN_LIST = (502, 504, *BUSY)
 
 
 class Client:
@@ -33,11 +28,11 @@ class Client:
         timeout: seconds that a request may take in all.
     """
 
-    def __init__(self, model: str, key: str | None, timeout: float) -> None:
+    def __init__(self, model: str, key: Key | None, timeout: float) -> None:
         self._model = model
-        self._key = key
+        self._mask = Mask(key.secret if key else None)
         self._timeout = timeout
-        self._lanes = Lanes(key)
+        self._lanes = Lanes(key.headers if key else {})
 
     async def close(self) -> None:
         """Close all connections."""
@@ -48,88 +43,89 @@ class Client:
 
         Raises:
             Fault: there is none this time.
-            AccessDenied, NotFound: there will be none at all.
+            AccessDenied, NotFound, ConfigurationError: there will be none at all.
         """
-        response = await self._send("POST", f"{base}/{wire.PATHS[api]}", self._timeout, body)
-        if response.status_code == 200:
-            return wire.answer_of(response.content, most=most)
-        if response.status_code in _MISSING:
-            raise await self._missing(base, api, response)
-        raise self._fault(base, response)
+        url = f"{base}/{wire.PATHS[api]}"
+        said = await self._send("POST", url, self._timeout, body)
+        if said.status == 200:
+            if said.is_page:
+                raise Page(f"{url} answers with a page for people: {said.shown}")
+            if said.is_stream:
+                raise ConfigurationError(
+                    f"The server at {base} answers in a stream, though it is asked not to (`stream: false`): "
+                    f"{said.shown}. Switch that off there, or ask another server."
+                )
+            return wire.answer_of(said, base, most=most)
+        if said.status in MISSING:
+            raise await self._missing(base, api, said)
+        proxy = proxy_to(base)
+        raise judged(said.status, said, base, proxy=str(proxy) if proxy else None)
 
-    async def about(self, base: str) -> About:
-        """What the server says of the model; nothing if it has no list of models.
+    async def listed(self, base: str) -> wire.Listed:
+        """What the server's list of models says; nothing if it has none, or shows it to nobody.
 
         Raises:
             Fault: it gives no answer.
-            AccessDenied: it does not know us.
         """
-        response = await self._list(base)
-        return wire.about(response.content, self._model) if response.status_code == 200 else {}
+        said = await self._send("GET", f"{base}/models", _LIST_SECONDS, None)
+        if said.status == 200:
+            return wire.listed(said, self._model)
+        if said.status in _BROKEN_LIST:
+            raise judged(said.status, said, base)
+        return wire.Listed({})
 
-    async def _list(self, base: str) -> httpx2.Response:
-        response = await self._send("GET", f"{base}/models", _LIST_SECONDS, None)
-        if response.status_code in (200, *_NO_LIST):
-            return response
-        raise self._fault(base, response)
-
-    async def _send(self, method: str, url: str, seconds: float, body: bytes | None) -> httpx2.Response:
+    async def _send(self, method: str, url: str, seconds: float, body: bytes | None) -> Said:
         import httpx2
 
         # The list is asked for when something went wrong. Servers that fail at it close the connection after their
         # answer, and the next request on it would break too.
         headers = {"Connection": "close"} if method == "GET" else None
+        proxy = proxy_to(url)
         try:
-            async with self._lanes.lane() as http:
-                return await asyncio.wait_for(http.request(method, url, content=body, headers=headers), seconds)
-        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
-            raise Unreachable(f"no connection to {url} ({_words(error)})") from error
+            async with self._lanes.lane(proxy) as http:
+                got = await asyncio.wait_for(http.request(method, url, content=body, headers=headers), seconds)
+        except httpx2.ProxyError as error:
+            raise self._refused(url, proxy, error) from error
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise self._unreachable(url, proxy, error) from error
         except (asyncio.TimeoutError, httpx2.TimeoutException) as error:
             raise Slow(f"no answer within {seconds:g} s") from error
         except httpx2.HTTPError as error:
-            raise Cut(f"the connection broke ({_words(error)})") from error
+            raise Cut(f"the connection broke ({self._words(error)})") from error
+        return Said.of(got, self._mask)
 
-    def _fault(self, base: str, response: httpx2.Response) -> Exception:
-        status, says = response.status_code, self._said(response)
-        if status in _REFUSED:
-            return Refused(f"the server refuses it (HTTP {status}): {says}")
-        if status in _BUSY:
-            return Busy(f"HTTP {status}: {says}", _seconds(response.headers.get("Retry-After")))
-        if status in _DENIED:
-            return AccessDenied(
-                f"The server at {base} says no (HTTP {status}): {says}. Name the environment variable that holds "
-                "your key with --endpoint-key-env, and look that the key is right."
+    def _unreachable(self, url: str, proxy: Proxy | None, error: Exception) -> Exception:
+        if (fault := tls_fault(error)) is not None:
+            return ConfigurationError(f"No connection to {url}: {fault}.")
+        if proxy is not None:
+            return Astray(
+                f"{proxy} does not answer ({self._words(error)}), so there is no way to {url}. Start it, set the "
+                "variable right, or put the server's host into no_proxy"
             )
-        return Broken(f"HTTP {status}: {says}")
+        return Unreachable(f"no connection to {url} ({self._words(error)})")
 
-    async def _missing(self, base: str, api: Api, response: httpx2.Response) -> NotFound:
-        found = wire.names((await self._list(base)).content)
+    def _refused(self, url: str, proxy: Proxy | None, error: Exception) -> Exception:
+        told = self._words(error)
+        if told[:1] == "5":  # it is the server that the proxy does not reach
+            return Unreachable(f"no connection to {url}; {proxy} says: {told}")
+        return ConfigurationError(refused_by_proxy(url, str(proxy), told))
+
+    async def _missing(self, base: str, api: Api, said: Said) -> Exception:
+        found = (await self.listed(base)).names
+        of_model = self._model in said.text or (said.object and "model" in said.message.lower())
+        if not found and not of_model:
+            return ConfigurationError(
+                f"There is no OpenAI API at {base} (HTTP {said.status} at /{wire.PATHS[api]}: {said.message}). Look "
+                "for the path in the server's own pages; for most it is /v1, as in --endpoint-url "
+                "http://localhost:8000/v1."
+            )
         has = f"It has: {', '.join(found[:20])}." if found else "It does not say which it has."
         other = "completions" if api == "chat" else "chat"
         return NotFound(
-            f"The server at {base} has no model {self._model!r} at /{wire.PATHS[api]} (HTTP {response.status_code}: "
-            f"{self._said(response)}). {has} Choose one with --model; or the other way to ask, --endpoint-api {other}."
+            f"The server at {base} has no model {self._model!r} at /{wire.PATHS[api]} (HTTP {said.status}: "
+            f"{said.message.rstrip('.')}). {has} Choose one with --model; or the other way to ask, "
+            f"--endpoint-api {other}."
         )
 
-    def _said(self, response: httpx2.Response) -> str:
-        says = wire.message_of(response.content).rstrip(".")
-        # Some servers repeat a wrong key.
-        return says.replace(self._key, "…") if self._key else says
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
-def _seconds(header: str | None) -> float | None:
-    """`Retry-After`: a number of seconds, or a date."""
-    if header is None:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(timezone.utc)).total_seconds())
-    except (TypeError, ValueError):
-        return None
+    def _words(self, error: Exception) -> str:
+        return self._mask.text(str(error)) or type(error).__name__

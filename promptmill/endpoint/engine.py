@@ -14,15 +14,13 @@ from promptmill.endpoint.flow import Flow
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.endpoint.patience import Trouble
 from promptmill.endpoint.record import Served, recorded_served, require_counted
+from promptmill.endpoint.remarks import Remarks
 from promptmill.endpoint.servers import Servers
 from promptmill.endpoint.tokens import token_counter
 from promptmill.engine.contract import Completion, MayBegin, Request, ShouldStop, always
 from promptmill.errors import PromptmillError
 from promptmill.run import RunFolder
 from promptmill.sampling import SamplingParameters
-
-_TICK = 0.1
-"""Seconds after which `should_stop` is asked even if no row has finished."""
 
 
 class EndpointEngine:
@@ -39,10 +37,12 @@ class EndpointEngine:
         self._sampling = sampling
         self._served = served
         self._options = options
+        self._waits = options.waits
         self._key = options.key()
         self._bases = options.bases()
-        self._servers = Servers(self._bases, options.concurrency)
+        self._servers = Servers(self._bases, options.concurrency, options.waits)
         self._counter = token_counter(model, counts=served.counts)
+        self._remarks = Remarks(served.origin)
         self._turns = 0
 
     @property
@@ -85,10 +85,12 @@ class EndpointEngine:
         # The loop turns only while this generator waits: nothing runs beside the caller, who commits
         # rows in `should_stop` and between two rows.
         client = Client(self._model, self._key, self._options.timeout)
-        asking = Asking(client, self._served.api, self._model, self._sampling, self._counter)
-        trouble = Trouble(self._options.patience)
+        asking = Asking(
+            client, self._served.api, self._model, self._sampling, self._counter, self._remarks, self._served.dialect
+        )
+        trouble = Trouble(self._options.patience, self._waits)
         self._servers.begin()
-        flow = Flow(iter(requests), self._servers, asking, self._served.about, trouble)
+        flow = Flow(iter(requests), self._servers, asking, self._served.about, trouble, self._waits)
         try:
             while flow.open and not should_stop():
                 self._turns += 1
@@ -98,12 +100,14 @@ class EndpointEngine:
                 self._look_for_servers(trouble)
                 end = None
                 try:
-                    loop.run_until_complete(flow.step(_TICK, begin=begin))
+                    loop.run_until_complete(flow.step(self._waits.tick, begin=begin))
                 except PromptmillError as error:
                     end = error
                 yield from flow.take()
                 if end is not None:
                     raise end
+            if not flow.open:
+                loop.run_until_complete(flow.farewell())
         finally:
             loop.run_until_complete(flow.close())
             loop.run_until_complete(client.close())

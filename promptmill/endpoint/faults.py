@@ -5,11 +5,14 @@
     ├── Busy         429 or 503: too much at once, or not ready yet
     ├── Slow         no answer within the time that a request has
     ├── Unreachable  no connection
+    │   └── Astray   the proxy on the way does not answer
     └── Broken       anything else: 5xx, an answer that is none
-        └── Cut      the connection was cut: the server may have been started anew since
+        ├── Cut      the connection was cut: the server may have been started anew since
+        └── Page     200 with a page for people: a gateway's, or a URL of something else
 
 These tell what to do next inside the engine, and never leave it. What ends a process is a
-`PromptmillError`: `AccessDenied` (401, 402, 403), `NotFound` (404), and `ServerGone`.
+`PromptmillError`: `AccessDenied` (401, 402, 403), `NotFound` (404), `ConfigurationError` (a redirect, a certificate,
+a proxy), and `ServerGone`.
 """
 
 from __future__ import annotations
@@ -45,12 +48,20 @@ class Unreachable(Fault):
     """No connection: the server is not there."""
 
 
+class Astray(Unreachable):
+    """The way to the server is closed: if that is so from the start, it is set up wrongly."""
+
+
 class Broken(Fault):
     """The server failed, or its answer makes no sense."""
 
 
 class Cut(Broken):
     """The connection was cut before the answer was whole."""
+
+
+class Page(Broken):
+    """A page for people, though with status 200: if that is so from the start, the URL is wrong."""
 
 
 class ServerGone(Interrupted):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +16,12 @@ from promptmill.endpoint.patience import Trouble
 from promptmill.endpoint.record import About, require_same_model
 from promptmill.endpoint.rows import MOST_TRIES, Doubts, Row, Waiting
 from promptmill.endpoint.servers import Server, Servers
+from promptmill.endpoint.waits import USUAL, Waits
 from promptmill.engine.contract import Completion, Request
 from promptmill.errors import EngineError
+from promptmill.progress import duration
+
+logger = logging.getLogger(__name__)
 
 _EVER = float("-inf")
 
@@ -45,6 +51,7 @@ class Flow:
         asking: Asking,
         about: About,
         trouble: Trouble,
+        waits: Waits = USUAL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._new = rows
@@ -54,9 +61,10 @@ class Flow:
         self._trouble = trouble
         self._clock = clock
         self._next: Row | None = None
-        self._waiting = Waiting()
+        self._waits = waits
+        self._waiting = Waiting(waits)
         self._doubts = Doubts()
-        self._trying = False
+        self._trying = 0
         self._sent: dict[asyncio.Task[Any], _Sent] = {}
         self._arrived: list[asyncio.Task[Any]] = []
         self._finished: list[Completion] = []
@@ -100,6 +108,19 @@ class Flow:
         if errors:
             raise errors[0]
         self._trouble.require_patience(sent.at for sent in self._sent.values())
+        if not self._sent:
+            self._trouble.require_patience_for(self._servers.asks(self._clock()))
+
+    async def farewell(self) -> None:
+        """Ask the servers which model they have, now that all rows are made; silence is no other model.
+
+        Raises:
+            ConfigurationError: it is another.
+        """
+        for server in self._servers.all:
+            if server.made:
+                with suppress(Fault):
+                    self._require_same_model(server, await self._asking.about(server.base))
 
     async def close(self) -> None:
         """Give up what is under way."""
@@ -109,19 +130,42 @@ class Flow:
 
     def _send(self, *, begin: bool) -> None:
         now = self._clock()
-        while (server := self._servers.next(now)) is not None:
-            if not server.greeted:
-                if not begin:
-                    return
+        idle: list[Server] = []
+        while (server := self._servers.next(now, but=idle)) is not None:
+            if not self._send_to(server, now, begin=begin):
+                idle.append(server)
+
+    def _send_to(self, server: Server, now: float, *, begin: bool) -> bool:
+        """Send this server what is next; False if there is nothing for it."""
+        if not server.greeted:
+            if begin:
                 server.greeting = True
                 self._start(server, self._asking.about(server.base), self._greeted)
-            elif self._doubts and not self._trying:
-                self._trying = True
-                self._start(server, self._asking.trial(server.base), self._tried)
-            elif begin and (row := self._waiting.next(now) or self._look_ahead()) is not None:
-                self._start_row(server, row)
-            else:
-                return
+            return begin
+        if begin and now - server.greeted_at > self._waits.again and not server.greeting:
+            server.greeting = True
+            self._start(server, self._asking.about(server.base), self._greeted_again)
+            return True
+        if server.suspect:
+            return begin and self._try(server)
+        if self._doubts and not self._trying:
+            return self._try(server)
+        if not begin:
+            return False
+        if (row := self._waiting.next(now, server) or self._look_ahead()) is not None:
+            self._start_row(server, row)
+            return True
+        # A row that failed waits to know if it was its own fault, and no other row is there to tell.
+        return self._waiting.due(now) and self._try(server)
+
+    def _try(self, server: Server) -> bool:
+        """Send something short and plain, one at a time; False if one is under way."""
+        if server.trying:
+            return False
+        server.trying = True
+        self._trying += 1
+        self._start(server, self._asking.trial(server.base), self._tried)
+        return True
 
     def _look_ahead(self) -> Row | None:
         """The row whose turn it is; one more is taken in its place, so that the end is known."""
@@ -130,6 +174,7 @@ class Flow:
         return row
 
     def _start_row(self, server: Server, row: Row) -> None:
+        row.send()
         self._start(server, self._asking.row(server.base, row.request), lambda sent, came: self._came(row, sent, came))
 
     def _start(self, server: Server, work: Coroutine[Any, Any, Any], done: Callable[[_Sent, Any], None]) -> None:
@@ -162,11 +207,20 @@ class Flow:
             self._note(sent, came)
             sent.server.rest(self._clock())
         else:
-            require_same_model(sent.server.base, self._about, came)
-            sent.server.greeted = True
+            self._require_same_model(sent.server, came)
+
+    def _greeted_again(self, sent: _Sent, came: Fault | About) -> None:
+        """It works meanwhile: a list that it does not show is no fault."""
+        sent.server.greeting = False
+        self._require_same_model(sent.server, {} if isinstance(came, Fault) else came)
+
+    def _require_same_model(self, server: Server, now: About) -> None:
+        require_same_model(server.base, self._about, now, made=server.made)
+        server.greet(self._clock())
 
     def _tried(self, sent: _Sent, came: object) -> None:
-        self._trying = False
+        sent.server.trying = False
+        self._trying -= 1
         if isinstance(came, Refused):
             raise EngineError(f"The server at {sent.server.base} refuses even a short, plain request: {came}")
         if isinstance(came, Fault):
@@ -185,16 +239,16 @@ class Flow:
             self._doubts.add(row, f"{came}", since=_EVER)
         else:
             self._note(sent, came)
-            row.failed(came)
-            if row.tries < MOST_TRIES:
-                self._waiting.add(row, now)
+            row.failed(came, sent.server, now)
+            if row.spent:
+                self._doubts.add(row, f"{came} (tried {MOST_TRIES} times)", since=now)
             else:
-                self._doubts.add(row, f"{came} (tried {row.tries} times)", since=now)
+                self._waiting.add(row, now)
 
     def _worked(self, sent: _Sent) -> None:
         self._trouble.over()
         self._doubts.worked(sent.at)
-        sent.server.worked()
+        sent.server.worked(sent.at)
 
     def _note(self, sent: _Sent, fault: Fault) -> None:
         """What a fault says about the server."""
@@ -206,5 +260,12 @@ class Flow:
             server.greeted = False
         elif isinstance(fault, Busy | Slow):
             server.limit.too_much(sent.at, now)
-            if isinstance(fault, Busy):
-                server.busy(now, fault.retry_after)
+        if isinstance(fault, Busy):
+            if (fault.retry_after or 0.0) > server.asks(now) + self._waits.word:
+                logger.warning(
+                    "The server at %s asks to be left alone for %s (%s).",
+                    server.base, duration(fault.retry_after or 0.0), fault,
+                )  # fmt: skip
+            server.busy(now, fault.retry_after)
+        elif not isinstance(fault, Unreachable):
+            server.failed()

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from promptmill.cost import Price
+from promptmill.endpoint.waits import USUAL, Waits
 from promptmill.errors import ConfigurationError, NotFound
 
 CONCURRENCY = 64
 TIMEOUT_SECONDS = 600.0
 PATIENCE_SECONDS = 600.0
 _EXAMPLE = "--endpoint-url http://localhost:8000/v1"
+
+
+_ENDS = ("/chat/completions", "/completions", "/models")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OWN_HEADERS = ("host", "content-length", "content-type", "transfer-encoding", "connection", "accept", "cookie")
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a server knows its user by.
+
+    Attributes:
+        header: the one that brings it as it is; None for `Authorization: Bearer`.
+    """
+
+    secret: str = field(repr=False)
+    header: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of every request."""
+        return {self.header: self.secret} if self.header else {"Authorization": f"Bearer {self.secret}"}
 
 
 @dataclass(frozen=True)
@@ -23,11 +47,13 @@ class EndpointOptions:
     Attributes:
         urls: bases of the API, as http://node7:8000/v1, or one `@FILE` that holds them.
         key_env: environment variable that holds the key; None for a server that wants none.
+        key_header: the header that brings it as it is, as api-key; None for `Authorization: Bearer`.
         concurrency: most requests at a time to each server.
         timeout: seconds that one request may take in all.
         patience: seconds without a good answer before this process gives the server up.
         price: of tokens; None if nobody counts money.
         max_cost: stop at this cost, in the money of the price.
+        waits: how long to wait for what; nobody types that.
 
     Raises:
         ConfigurationError: says which option it is.
@@ -35,11 +61,13 @@ class EndpointOptions:
 
     urls: tuple[str, ...]
     key_env: str | None = None
+    key_header: str | None = None
     concurrency: int = CONCURRENCY
     timeout: float = TIMEOUT_SECONDS
     patience: float = PATIENCE_SECONDS
     price: Price | None = None
     max_cost: float | None = None
+    waits: Waits = USUAL
 
     def __post_init__(self) -> None:
         if not self.urls:
@@ -51,6 +79,17 @@ class EndpointOptions:
         for url in self.urls:
             if not url.startswith("@"):
                 _base(url)
+        if self.key_header is not None:
+            if not _HEADER.fullmatch(self.key_header) or self.key_header.lower() in _OWN_HEADERS:
+                raise ConfigurationError(
+                    f"--endpoint-key-header is {self.key_header!r}, which is no header for a key. Give its name alone, "
+                    "as in --endpoint-key-header api-key."
+                )
+            if self.key_env is None:
+                raise ConfigurationError(
+                    f"--endpoint-key-header is {self.key_header}, and no key is named. Name the environment variable "
+                    "that holds it with --endpoint-key-env."
+                )
         if self.concurrency < 1:
             raise ConfigurationError(f"--endpoint-concurrency is {self.concurrency}; it has to be 1 or more.")
         if self.timeout <= 0:
@@ -78,11 +117,11 @@ class EndpointOptions:
             raise ConfigurationError(f"--endpoint-url {self.urls[0]}: the file holds no URL yet; one a line, please.")
         return found
 
-    def key(self) -> str | None:
+    def key(self) -> Key | None:
         """The key, from the environment.
 
         Raises:
-            ConfigurationError: there is no such variable.
+            ConfigurationError: there is no such variable, or no header can carry what it holds.
         """
         if self.key_env is None:
             return None
@@ -92,7 +131,14 @@ class EndpointOptions:
                 f"--endpoint-key-env is {self.key_env}, and that environment variable is not set. "
                 f"Set it first: `read -rs {self.key_env} && export {self.key_env}`."
             )
-        return key
+        wrong = next((place for place, char in enumerate(key, 1) if not "\x20" <= char <= "\x7e"), None)
+        if wrong is not None:
+            what = "a line end or another control character" if key[wrong - 1] < "\x20" else "no character of ASCII"
+            raise ConfigurationError(
+                f"The key in {self.key_env} has {what} at character {wrong} of {len(key)}, which no header can carry. "
+                f"Set it again, the key alone: `read -rs {self.key_env} && export {self.key_env}`."
+            )
+        return Key(key, self.key_header)
 
 
 def _base(url: str) -> str:
@@ -108,5 +154,10 @@ def _base(url: str) -> str:
         raise ConfigurationError(
             "--endpoint-url holds a password or a query, and options are shown in logs. Leave it out, and name the "
             "environment variable that holds the key: --endpoint-key-env NAME."
+        )
+    if (end := next((end for end in _ENDS if parts.path.rstrip("/").endswith(end)), None)) is not None:
+        raise ConfigurationError(
+            f"--endpoint-url {url} ends in {end}, which is added here. Give the part before it: "
+            f"--endpoint-url {url.rstrip('/').removesuffix(end)}."
         )
     return url.rstrip("/") if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}/v1"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from promptmill.endpoint.dialect import PLAIN, Dialect
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.errors import ConfigurationError, StorageError
 from promptmill.files import create_json, read_json
 from promptmill.run import RunFolder
 
 Api = Literal["chat", "completions"]
-Seeds = Literal["honoured", "ignored", "unknown", "greedy"]
+Seeds = Literal["honoured", "ignored", "unknown", "greedy", "refused"]
 Counts = Literal["server", "tokenizer", "nobody"]
 About = dict[str, Any]
 
@@ -24,7 +25,9 @@ class Served:
         api: the way of generating that is asked for.
         about: what the server says of the model, as far as it stays the same on another node and port.
         seeds: what became of a seed that was sent twice; `unknown` where the answers do not tell, `greedy` where
-            nothing is drawn.
+            nothing is drawn, `refused` where none may be sent.
+        origin: what its answers say of themselves, `model` and `system_fingerprint`.
+        dialect: how the run's settings are said to it.
         counts: who counts tokens: the server, the tokenizer if it is at hand here, or nobody.
     """
 
@@ -32,11 +35,14 @@ class Served:
     about: About
     seeds: Seeds
     counts: Counts
+    origin: dict[str, str] = field(default_factory=dict)
+    dialect: Dialect = PLAIN
 
     @property
     def identity(self) -> dict[str, Any]:
         """The part that changes the bytes of the dataset."""
-        return {"api": self.api, "about": self.about}
+        left_out = {} if self.dialect.seeds else {"left_out": ["seed"]}
+        return {"api": self.api, "about": self.about, **left_out}
 
     @property
     def seeds_in_words(self) -> str:
@@ -45,6 +51,7 @@ class Served:
             "honoured": "sent with each row; the server gave the same text for the same seed when asked twice",
             "ignored": "sent with each row, and ignored by the server: the same seed gave two different texts",
             "unknown": "sent with each row; whether the server heeds it is not known",
+            "refused": "not sent, as the server refuses them: no row can be made twice the same",
             "greedy": "of no effect, as the most likely token is always taken",
         }[self.seeds]
 
@@ -73,7 +80,7 @@ def recorded_served(run: RunFolder) -> Served:
     value = read_json(run.server)
     if value is None:
         raise StorageError(f"{run.server} is missing or damaged; start BuildDataset again and it is made anew.")
-    return Served(**value)
+    return Served(**{**value, "dialect": Dialect.from_json(value.get("dialect", {}))})
 
 
 def require_counted(served: Served, options: EndpointOptions) -> None:
@@ -89,10 +96,13 @@ def require_counted(served: Served, options: EndpointOptions) -> None:
         )
 
 
-def require_same_model(url: str, recorded: About, now: About) -> None:
+def require_same_model(url: str, recorded: About, now: About, *, made: int = 0) -> None:
     """Refuse a server that says something else of the model than the one that the run was begun with.
 
     What only one of the two tells is no difference: another kind of server tells less.
+
+    Args:
+        made: completions that it gave since it last had the old one.
 
     Raises:
         ConfigurationError: names each difference, old and new.
@@ -102,5 +112,14 @@ def require_same_model(url: str, recorded: About, now: About) -> None:
         lines = "\n".join(f"    {name}: {recorded[name]} → {now[name]}" for name in changed)
         raise ConfigurationError(
             f"The server at {url} has another model under this name than the run was begun with (old → new):\n{lines}\n"
-            "Serve the old one to go on, or start again with another --name."
+            f"{_doubtful(made)}Serve the old one to go on, or start again with another --name."
         )
+
+
+def _doubtful(made: int) -> str:
+    if not made:
+        return ""
+    return (
+        f"Any of its last {made} completions may be of the other model, and they are committed: for rows of one model "
+        "alone, start again with another --name.\n"
+    )

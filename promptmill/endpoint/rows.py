@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from promptmill.endpoint.faults import Busy, Fault, Unreachable
+from promptmill.endpoint.servers import Server
+from promptmill.endpoint.waits import Waits
 from promptmill.engine.contract import Completion, Request
 
 MOST_TRIES = 5
-"""How often a row is asked for that the server fails at; being busy or out of reach is not the row's fault."""
-_FIRST_WAIT = 0.5
-_LONGEST_WAIT = 15.0
+"""How often a row is asked for that the server fails at while it works for others."""
 
 
 @dataclass(eq=False)
@@ -22,22 +22,36 @@ class Row:
     """One request and how often it failed.
 
     Attributes:
-        tries: failures that may be its own fault.
-        busy: failures that are not: the server had too much to do, or was not there.
+        tries: failures that are its own: after each the server worked for others before this row was tried again.
+        failures: all of them; the more, the later it is tried again.
         seconds: from the moment it was sent last to its answer.
     """
 
     request: Request
     tries: int = 0
-    busy: int = 0
+    failures: int = 0
     seconds: float = 0.0
+    _doubt: tuple[Server, float] | None = None
 
-    def failed(self, fault: Fault) -> None:
-        """Count a failure."""
-        if isinstance(fault, Busy | Unreachable):
-            self.busy += 1
-        else:
+    def failed(self, fault: Fault, server: Server, now: float) -> None:
+        """Note a failure; one of being busy or out of reach is never the row's."""
+        self.failures += 1
+        self._doubt = None if isinstance(fault, Busy | Unreachable) else (server, now)
+
+    @property
+    def spent(self) -> bool:
+        """Whether the last failure would be one too many, if it is the row's own."""
+        return self._doubt is not None and self.tries + 1 >= MOST_TRIES
+
+    def ready(self, server: Server) -> bool:
+        """Whether it may be sent there: not before that server is seen to work, if it failed there."""
+        return self._doubt is None or self._doubt[0] is not server or server.worked_since(self._doubt[1])
+
+    def send(self) -> None:
+        """It is tried again: the failure before counts if its server has worked since."""
+        if self._doubt is not None and self._doubt[0].worked_since(self._doubt[1]):
             self.tries += 1
+        self._doubt = None
 
     def complete(self, completion: Completion) -> Completion:
         """Its completion, with the time that it took."""
@@ -51,7 +65,8 @@ class Row:
 class Waiting:
     """Rows that are tried again, each after a while."""
 
-    def __init__(self) -> None:
+    def __init__(self, waits: Waits) -> None:
+        self._waits = waits
         self._heap: list[tuple[float, int, Row]] = []
         self._order = itertools.count()
 
@@ -60,13 +75,27 @@ class Waiting:
 
     def add(self, row: Row, now: float) -> None:
         """Try it again, the later the more often it failed; not all at the same moment."""
-        failed = min(row.tries + row.busy, 10)
-        wait = random.uniform(0.25, 0.5) * min(_LONGEST_WAIT, _FIRST_WAIT * 2**failed)
+        failed = min(row.failures, 10)
+        wait = random.uniform(0.25, 0.5) * min(self._waits.longest_try, self._waits.first_try * 2**failed)
         heapq.heappush(self._heap, (now + wait, next(self._order), row))
 
-    def next(self, now: float) -> Row | None:
-        """A row whose time has come."""
-        return heapq.heappop(self._heap)[2] if self._heap and self._heap[0][0] <= now else None
+    def due(self, now: float) -> bool:
+        """Whether there is a row whose time has come."""
+        return bool(self._heap) and self._heap[0][0] <= now
+
+    def next(self, now: float, server: Server) -> Row | None:
+        """A row whose time has come, and that may be sent to this server."""
+        passed: list[tuple[float, int, Row]] = []
+        try:
+            while self.due(now):
+                entry = heapq.heappop(self._heap)
+                if entry[2].ready(server):
+                    return entry[2]
+                passed.append(entry)
+            return None
+        finally:
+            for entry in passed:
+                heapq.heappush(self._heap, entry)
 
 
 class Doubts:

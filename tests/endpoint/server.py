@@ -9,10 +9,12 @@ import argparse
 import asyncio
 import hashlib
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 MODEL = "words"
 
@@ -61,6 +63,7 @@ class WordServer:
         seeds: whether the seed changes the answer.
         key: what the Authorization header has to bring.
         root: what the list of models says that was loaded.
+        listing: the answer instead of a list of models.
     """
 
     def __init__(
@@ -74,6 +77,9 @@ class WordServer:
         root: str | None = "words-1",
         port: int = 0,
         models: tuple[str, ...] = (MODEL,),
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+        listing: Reply | None = None,
     ) -> None:
         self.behave = behave
         self.seconds = seconds
@@ -82,7 +88,13 @@ class WordServer:
         self.key = key
         self.root = root
         self.models = models
+        self.any_name = False
+        """Whether it answers to names that it does not list."""
         self.port = port
+        self.host = host
+        self.tls = tls
+        self.listing = listing
+        self.proxied = 0
         self.asked: list[Asked] = []
         self.at_once = self.most_at_once = 0
         self._writers: set[asyncio.StreamWriter] = set()
@@ -90,7 +102,8 @@ class WordServer:
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}/v1"
 
     @property
     def texts(self) -> list[str]:
@@ -128,7 +141,7 @@ class WordServer:
 
     async def listen(self) -> None:
         """Take connections on this loop."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=1024)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, backlog=1024, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _shut(self) -> None:
@@ -152,7 +165,11 @@ class WordServer:
             writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        first = await reader.readexactly(1)
+        if first == b"\x16":  # TLS, where none is spoken
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            return False
+        head = (first + await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         method, path, _ = head[0].split(" ")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         content = await reader.readexactly(int(headers.get("content-length", 0)))
@@ -165,8 +182,8 @@ class WordServer:
         if reply.hangs:
             await asyncio.Event().wait()
         body = reply.body if reply.body is not None else b"{}"
-        lines = [f"HTTP/1.1 {reply.status} X", f"Content-Length: {len(body)}", "Content-Type: application/json"]
-        lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+        headers = {"Content-Length": len(body), "Content-Type": "application/json", **reply.headers}
+        lines = [f"HTTP/1.1 {reply.status} X", *(f"{name}: {value}" for name, value in headers.items())]
         answer = "\r\n".join([*lines, "", ""]).encode() + body
         writer.write(answer if reply.cut is None else answer[: reply.cut])
         await writer.drain()
@@ -178,7 +195,12 @@ class WordServer:
         if self.key is not None and headers.get("authorization") != f"Bearer {self.key}":
             told = headers.get("authorization", "none")
             return _error(401, f"Incorrect API key provided: {told}")
+        if path.startswith("http://"):  # as a proxy is asked; it has the server's part as well
+            self.proxied += 1
+            path = urlsplit(path).path
         if (method, path) == ("GET", "/v1/models"):
+            if self.listing is not None:
+                return self.listing
             entries = [{"id": name, "object": "model", "created": 1, "root": self.root} for name in self.models]
             return Reply(body=json.dumps({"object": "list", "data": entries}).encode())
         if path not in ("/v1/completions", "/v1/chat/completions"):
@@ -187,7 +209,7 @@ class WordServer:
         self.asked.append(asked)
         if self.behave is not None and (told := self.behave(asked)) is not None:
             return told
-        if asked.body["model"] not in self.models:
+        if asked.body["model"] not in self.models and not self.any_name:
             return _error(404, f"The model `{asked.body['model']}` does not exist.")
         if self.seconds:
             await asyncio.sleep(self.seconds)
@@ -196,14 +218,15 @@ class WordServer:
     def answer(self, asked: Asked) -> dict[str, Any]:
         """The usual answer: the same for the same prompt and seed, at temperature 0 for the same prompt."""
         body = asked.body
-        certain = body["temperature"] == 0 or body.get("top_k") == 1 or body.get("min_p") == 1.0
-        chance = 0 if certain else body["seed"] if self.seeds else asked.number
+        certain = body.get("temperature") == 0 or body.get("top_k") == 1 or body.get("min_p") == 1.0
+        chance = 0 if certain else body["seed"] if self.seeds and "seed" in body else asked.number
         penalty = body.get("repetition_penalty", 1.0)
         said = hashlib.sha256(f"{asked.text} {chance} {penalty}".encode()).hexdigest()
         words = [said[at : at + 4] for at in range(0, 4 * (1 + int(said[0], 16)), 4)]
-        cut = words[: body["max_tokens"]]
+        most = body.get("max_tokens") or body["max_completion_tokens"]
+        cut = words[:most]
         text = " ".join(cut)
-        reason = "length" if len(cut) < len(words) or len(words) == body["max_tokens"] else "stop"
+        reason = "length" if len(cut) < len(words) or len(words) == most else "stop"
         choice = {"index": 0, "finish_reason": reason}
         choice |= {"text": text} if "prompt" in body else {"message": {"role": "assistant", "content": text}}  # type: ignore[operator]
         usage = {"prompt_tokens": len(asked.text.split()), "completion_tokens": len(cut)}

@@ -6,19 +6,19 @@ import json
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from promptmill.endpoint import patience
 from promptmill.endpoint.faults import ServerGone
 from promptmill.endpoint.rows import MOST_TRIES
 from promptmill.engine.contract import Request
 from promptmill.errors import AccessDenied, ConfigurationError, EngineError, NotFound
-from tests.endpoint.asking import SERVED, all_of, engine_on, expected, requests, texts
-from tests.endpoint.server import Reply, WordServer
+from tests.endpoint.asking import SERVED, SHORT, all_of, engine_on, expected, requests, texts
+from tests.endpoint.server import Asked, Reply, WordServer
 
 ROWS = 40
 
@@ -57,8 +57,16 @@ PASSING = {
 
 @pytest.mark.parametrize("name", PASSING)
 def test_a_fault_that_passes_costs_no_row(server: WordServer, name: str) -> None:
-    """Every third request fails; each row has its completion nonetheless, once."""
-    server.behave = lambda asked: PASSING[name] if asked.number % 3 == 0 else None
+    """Every third request fails, no row's more than three times; each has its completion nonetheless, once."""
+    failed: Counter[str] = Counter()
+
+    def behave(asked: Asked) -> Reply | None:
+        if asked.number % 3 or failed[asked.text] == 3:
+            return None
+        failed[asked.text] += 1
+        return PASSING[name]
+
+    server.behave = behave
     asked = requests(ROWS)
     assert texts(all_of(engine_on(server), asked)) == expected(asked)
 
@@ -209,17 +217,15 @@ def test_a_server_that_comes_back_with_another_model_is_refused(server: WordServ
     assert len(done) >= 20
 
 
-def test_a_server_that_moved_is_found_in_the_file(
-    server: WordServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_moved_is_found_in_the_file(server: WordServer, tmp_path: Path) -> None:
     """Slurm starts a server on another node: its job writes the new URL where the old one was."""
-    monkeypatch.setattr(patience, "_LOOK_SECONDS", 0.1)
     place = tmp_path / "url"
     place.write_text(f"{server.url}\n")
     done = []
     server.seconds = 0.01
     with WordServer() as other:
-        for completion in engine_on(urls=(f"@{place}",), concurrency=2).generate(requests(60), lambda: False):
+        engine = engine_on(urls=(f"@{place}",), concurrency=2, waits=replace(SHORT, look=0.1))
+        for completion in engine.generate(requests(60), lambda: False):
             done.append(completion)
             if len(done) == 20:
                 server.stop()
@@ -228,15 +234,12 @@ def test_a_server_that_moved_is_found_in_the_file(
         assert other.texts
 
 
-def test_trouble_is_told_once(
-    server: WordServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trouble_is_told_once(server: WordServer, caplog: pytest.LogCaptureFixture) -> None:
     """And that it is over."""
-    monkeypatch.setattr(patience, "_WORTH_A_WORD", 0.05)
     begun = time.monotonic()
     server.behave = lambda asked: error(503, "loading") if time.monotonic() < begun + 0.7 else None
     with caplog.at_level(logging.INFO):
-        all_of(engine_on(server), requests(10))
+        all_of(engine_on(server, waits=replace(SHORT, word=0.05)), requests(10))
     said = [record.getMessage() for record in caplog.records if record.name.startswith("promptmill.endpoint")]
     assert [text.split(" ")[0] for text in said] == ["No", "The"]
     assert "HTTP 503: loading" in said[0]

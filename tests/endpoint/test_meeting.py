@@ -17,27 +17,12 @@ from promptmill.endpoint.options import EndpointOptions
 from promptmill.endpoint.record import recorded_served, require_same_model
 from promptmill.endpoint.wire import about
 from promptmill.errors import AccessDenied, ConfigurationError, NotFound
-from promptmill.plan import recorded_manifest, write_manifest
-from promptmill.prompts import PromptOptions, prepare_prompts
-from promptmill.run import RunFolder, open_run, recorded_identity
-from promptmill.sampling import SamplingParameters
+from promptmill.plan import recorded_manifest
+from promptmill.run import RunFolder, recorded_identity
 from promptmill.settings import RunSettings
-from tests.endpoint.server import MODEL, Reply, WordServer
-
-PLAIN = RunSettings(
-    MODEL, None, "0" * 64, None, None, None, None, 1, SamplingParameters(), 0, "auto", "none", "endpoint"
-)
-
-
-def begun(folder: Path, settings: RunSettings, *, messages: bool = False) -> RunFolder:
-    """A run whose prompts are prepared."""
-    source = folder / "prompts.jsonl"
-    row: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]} if messages else {"prompt": "Hi"}
-    source.write_text(json.dumps(row) + "\n")
-    run = RunFolder.named(folder / "data", "mine")
-    open_run(run, settings, str(source))
-    write_manifest(run, prepare_prompts(PromptOptions(str(source)), run.prompts_table), 1)
-    return run
+from tests.endpoint.asking import SHORT
+from tests.endpoint.producing import PLAIN, begun, sampled
+from tests.endpoint.server import Reply, WordServer
 
 
 def meet(
@@ -45,13 +30,8 @@ def meet(
 ) -> RunFolder:
     """Meet the server of a run."""
     run = begun(folder, settings, messages=messages)
-    meet_server(run, recorded_manifest(run).prompts, EndpointOptions((server.url,), **options))
+    meet_server(run, recorded_manifest(run).prompts, EndpointOptions((server.url,), waits=SHORT, **options))
     return run
-
-
-def sampled(**changes: Any) -> RunSettings:
-    """Settings with other sampling parameters."""
-    return replace(PLAIN, sampling=SamplingParameters(**changes))
 
 
 def test_the_identity_holds_what_the_server_says_of_the_model(tmp_path: Path, server: WordServer) -> None:
@@ -147,10 +127,11 @@ def test_a_setting_that_the_server_ignores_is_refused(
 
 def test_settings_that_the_server_does_not_take_are_refused_in_its_words(tmp_path: Path, server: WordServer) -> None:
     """Before any row is asked for."""
-    told = Reply(400, json.dumps({"error": {"message": "at most 4 stop strings"}}).encode())
-    server.behave = lambda asked: told if len(asked.body.get("stop", ())) > 4 else None
-    with pytest.raises(ConfigurationError, match=r"does not take the run's settings.*at most 4 stop strings"):
-        meet(tmp_path, server, sampled(stop=("a", "b", "c", "d", "e")))
+    told = Reply(400, json.dumps({"error": {"message": "temperature is 0 to 1"}}).encode())
+    server.behave = lambda asked: told if asked.body["temperature"] > 1 else None
+    with pytest.raises(ConfigurationError, match=r"does not take the run's settings.*temperature is 0 to 1") as refused:
+        meet(tmp_path, server, sampled(temperature=1.5))
+    assert refused.value.exit_code == 78
 
 
 def test_a_model_that_the_server_has_not_is_named_with_those_that_it_has(tmp_path: Path, server: WordServer) -> None:
@@ -185,7 +166,7 @@ def test_a_file_that_is_not_written_yet_is_waited_for(tmp_path: Path, server: Wo
     place = tmp_path / "url"
     run = begun(tmp_path, PLAIN)
     threading.Timer(0.5, lambda: place.write_text(server.url)).start()
-    options = EndpointOptions((f"@{place}",), patience=60.0)
+    options = EndpointOptions((f"@{place}",), patience=60.0, waits=SHORT)
     assert meet_server(run, recorded_manifest(run).prompts, options).about == {"root": "words-1"}
 
 
@@ -225,7 +206,7 @@ LOADED = {"id": "/models/a.gguf", "owned_by": "llamacpp", "meta": {"n_params": 7
 )
 def test_a_server_of_one_model_may_take_any_name(models: list[dict[str, Any]], found: dict[str, Any]) -> None:
     """What llama.cpp says of the model that it has loaded counts under every name; its context is of the place."""
-    assert about(json.dumps({"data": models}).encode(), "mine") == found
+    assert about({"data": models}, "mine") == found
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from promptmill.endpoint import rows, servers
 from promptmill.endpoint.engine import EndpointEngine
 from promptmill.endpoint.options import EndpointOptions
 from promptmill.endpoint.record import Served
 from promptmill.engine.contract import Completion, Engine, Request
 from promptmill.engine.transformers import TransformersEngine
 from promptmill.sampling import SamplingParameters
+from tests.endpoint.asking import SHORT
 from tests.engine.serving import transformers_serve
 from tests.engine.tiny import CONTEXT, byte_tokenizer, greedy, prompts, requests, tiny_model
 
@@ -46,15 +46,13 @@ ENGINES = ["transformers", "endpoint completions", "endpoint chat", *(["vllm"] i
 
 
 @pytest.fixture(params=ENGINES)
-def make(request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+def make(request: pytest.FixtureRequest, folder: Path) -> Make:
     """Makes an engine; a further one is a further branch here."""
     if request.param == "transformers":
         return lambda sampling: TransformersEngine(tiny_model("gpt2"), byte_tokenizer(), sampling)
     if request.param == "vllm":
         return vllm_engine(folder)
-    monkeypatch.setattr(rows, "_FIRST_WAIT", 0.01)
-    monkeypatch.setattr(servers, "_FIRST_REST", 0.01)
-    options = EndpointOptions((request.getfixturevalue("url"),), concurrency=4)
+    options = EndpointOptions((request.getfixturevalue("url"),), concurrency=4, waits=SHORT)
     served = Served("chat" if "chat" in request.param else "completions", {}, "greedy", "server")
     return lambda sampling: EndpointEngine(str(folder), sampling, served, options)
 

@@ -15,7 +15,8 @@ import pytest
 
 from promptmill.run import RunFolder
 from promptmill.status import read_status
-from tests.command import build_dataset, dataset_table, only_run, parquet_files, rows_of, start
+from tests.command import build_dataset, committed, dataset_table, only_run, parquet_files, rows_of, start
+from tests.endpoint.behaviours.outages import BadDay
 from tests.endpoint.server import MODEL, WordServer
 from tests.forkserver import Process, run_command
 
@@ -150,6 +151,27 @@ def test_a_run_stops_at_its_price(tmp_path: Path, prompts: Path, server: WordSer
     assert f"{cost:,.2f}" in run.report.read_text()
 
 
+def test_an_outage_a_rate_limit_and_a_restart_cost_no_row(tmp_path: Path, prompts: Path, server: WordServer) -> None:
+    """All rows are there, none twice and none as an error, and the cost is that of the tokens that were counted."""
+    server.seconds = 0.02
+    server.behave = BadDay(outage=range(40, 51), limit=range(90, 96))
+    priced = options(server, prompts, "--limit", 200, "--price-in", 1000, "--price-out", 2000)
+    process = start(*priced, "--endpoint-concurrency", 4, cwd=tmp_path)
+    wait_until(lambda: len(server.texts) > 150, process)
+    server.stop()
+    server.start()
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    run = RunFolder(only_run(tmp_path / "data"))
+    table = dataset_table(run.path)
+    assert table["prompt"].to_pylist() == [f"prompt number {index}" for index in range(200)]
+    assert set(table["finish_reason"].to_pylist()) <= {"stop", "length"}
+    assert len(list(committed(run.path))) == len(rows_of(tmp_path)) == 200
+    tokens = sum(len(response.split()) for response in table["response"].to_pylist())
+    assert read_status(run).cost == pytest.approx((200 * 3 * 1000 + tokens * 2000) / 1_000_000)
+
+
 def test_tokens_that_nobody_counted_are_null(tmp_path: Path, prompts: Path, server: WordServer) -> None:
     """In the dataset; card and report say so, and are written all the same."""
     server.usage = False
@@ -195,6 +217,7 @@ UNFIT = [
     ({"endpoint_url": "[]"}, "where the server is"),
     ({"endpoint_api": "responses"}, "--endpoint-api"),
     ({"endpoint_key_env": "NO_SUCH_KEY"}, "NO_SUCH_KEY"),
+    ({"endpoint_key_header": "api-key"}, "no key is named"),
     ({"endpoint_concurrency": "0"}, "--endpoint-concurrency"),
     ({"max_cost": "1"}, "--max-cost needs a price"),
     ({"price_in": "-1"}, "--price-in"),
@@ -202,6 +225,7 @@ UNFIT = [
 OF_SERVERS = {
     "endpoint_url": "http://n:1",
     "endpoint_key_env": "KEY",
+    "endpoint_key_header": "api-key",
     "endpoint_concurrency": "3",
     "endpoint_timeout": "3s",
     "endpoint_patience": "3s",
