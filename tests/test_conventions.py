@@ -13,15 +13,6 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("promptmill", "tasks", "workflows")
 REACHING = {"setattr", "getattr", "delattr", "hasattr", "patch", "object", "multiple"}
 """Functions that take a name as text; the last two are `patch.object` and `patch.multiple`."""
-NOT_YET = {
-    ("tests/endpoint/conftest.py", "_FIRST_REST"),
-    ("tests/endpoint/conftest.py", "_FIRST_WAIT"),
-    ("tests/endpoint/test_faults.py", "_LOOK_SECONDS"),
-    ("tests/endpoint/test_faults.py", "_WORTH_A_WORD"),
-    ("tests/engine/test_contract.py", "_FIRST_REST"),
-    ("tests/engine/test_contract.py", "_FIRST_WAIT"),
-}
-"""The waits of the endpoint engine, which cannot be handed in so far."""
 
 
 def test_no_test_uses_a_private_name_of_the_package() -> None:
@@ -34,7 +25,7 @@ def test_no_test_uses_a_private_name_of_the_package() -> None:
         if path != Path(__file__)
         for line, name in uses(path.read_text(encoding="utf-8"), private)
     ]
-    assert [f"{path}:{line} {name}" for path, name, line in found if (path, name) not in NOT_YET] == []
+    assert [f"{path}:{line} {name}" for path, name, line in found] == []
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,9 @@ class Forked:
     def __enter__(self) -> Forked:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.kill()  # a test that failed waits for nothing more
         if self.stdout is not None:
             self.stdout.close()
         self.wait()

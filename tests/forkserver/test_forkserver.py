@@ -18,6 +18,14 @@ import os, sys
 print(sys.argv, sys.path[0], os.getcwd(), __name__, os.environ["COLUMNS"], "PROMPTMILL_ODD" in os.environ)
 print(oct(os.umask(0)), os.isatty(0), sys.stdin.read(), file=sys.stderr)
 """
+# Not signal.pause(), which waits for ever if the signal comes just before.
+WAITS = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+print("ready", flush=True)
+while True:
+    time.sleep(0.05)
+"""
 ENDS = {
     "to its end": "print('x')",
     "exit code": "import sys; sys.exit(7)",
@@ -68,8 +76,7 @@ def test_luigi_reads_the_configuration_of_the_folder(tmp_path: Path) -> None:
 
 def test_signals_reach_it(tmp_path: Path) -> None:
     """It leads a session of its own if asked to, and its end is known at once."""
-    code = "import signal, sys; signal.signal(15, lambda *_: sys.exit(3)); print('ready', flush=True); signal.pause()"
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-c", WAITS]
     with start_command(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert isinstance(process, Forked), "this is about a forked one"
         assert process.stdout is not None
