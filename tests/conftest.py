@@ -68,6 +68,7 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """No test sees the user's login, cache or luigi.cfg, and none can reach the public Hub."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HOME", str(tmp_path_factory.getbasetemp() / "hf-home"))
+        patch.setenv("XDG_CACHE_HOME", str(_shared_folder(tmp_path_factory) / "caches"))
         patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
         patch.delenv("HF_TOKEN", raising=False)
         patch.delenv("LUIGI_CONFIG_PATH", raising=False)
@@ -75,6 +76,25 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.delenv("PYTHONPATH", raising=False)
         set_environment(os.environ)
         yield
+
+
+def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all processes that run tests at the same time."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(autouse=True)
+def _environment_as_before() -> Iterator[None]:
+    """What the program sets for its own process, when a test calls it in this one, ends with the test.
+
+    A variable that stayed would make every command from then on start cold.
+    """
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture(autouse=True)

@@ -7,11 +7,16 @@ on the spot. That is not to take a report along, let alone a dataset.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-from promptmill.errors import PromptmillError
+from promptmill.errors import PromptmillError, StorageError
+from promptmill.files import read_json, write_json
 
 MOST_SECONDS = 120.0
 
@@ -23,10 +28,25 @@ class DrawingFailed(PromptmillError):
 def library() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script that defines `vegaEmbed`.
 
+    V8 takes some three seconds to put it together, so it is kept for the next report.
+
     Raises:
         DrawingFailed: V8 does not run here.
     """
-    return _drawn({"library": True}).decode("utf-8")
+    with suppress(OSError, RuntimeError):  # the latter: no home
+        kept = read_json(library_cache())
+        if isinstance(kept, dict) and "script" in kept:
+            return str(kept["script"])
+    script = _drawn({"library": True}).decode("utf-8")
+    with suppress(OSError, StorageError, RuntimeError):  # a home that is full, read-only, or not there
+        write_json(library_cache(), {"script": script})
+    return script
+
+
+def library_cache() -> Path:
+    """Where the script is kept: below the folder of the user's caches, 0.9 MB for each version of the library."""
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(caches).expanduser() / "promptmill" / f"vega-{version('vl-convert-python')}.json"
 
 
 def png(spec: dict[str, Any], *, scale: float) -> bytes:

@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from transformers import PreTrainedModel
 
 from promptmill.engine import ways
 from promptmill.engine.choosing import EngineOptions, choose_engine
@@ -282,13 +284,17 @@ def test_the_demo_model_is_quantised_and_generates(demo_folder: Path, make_run: 
 
 
 @pytest.mark.demo
-def test_placing_the_demo_model_is_quick(demo_folder: Path, make_run: MakeRun) -> None:
-    """Loading and calibrating, once Python has its libraries: a few seconds on one core."""
-    import time
-
+def test_placing_the_demo_model_takes_few_passes(demo_folder: Path, make_run: MakeRun) -> None:
+    """Loading and calibrating cost no more than a batch or two of short completions."""
     run = make_run(demo_folder)
     load_tokenizer(str(demo_folder))
-    start = time.monotonic()
-    placement = place_model(run, CPU, PROMPTS)
-    assert time.monotonic() - start < 15
+    passes: list[int] = []
+
+    def count(module: torch.nn.Module, *_: object) -> None:
+        if isinstance(module, PreTrainedModel) and hasattr(module, "lm_head"):
+            passes.append(1)
+
+    with torch.nn.modules.module.register_module_forward_hook(count):
+        placement = place_model(run, CPU, PROMPTS)
+    assert 0 < len(passes) < 100
     assert placement.measured.tokens_per_second > 1

@@ -52,6 +52,7 @@ def test_a_report_that_fails_does_not_take_the_dataset_along(
     """It is complete without, the card names no picture, and the log says how to get the report."""
     run = run_of(tmp_path, answered("a", "b"))
     monkeypatch.setattr(sys, "executable", "/bin/false")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     with caplog.at_level(logging.WARNING):
         assert assemble(run) == []
     assert recorded_dataset(run) is not None

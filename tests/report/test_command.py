@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from promptmill.files import write_json
-from promptmill.report.drawing import DrawingFailed, library
+from promptmill.report.drawing import DrawingFailed, library, library_cache
 from promptmill.report.writing import read_report, write_report
 from promptmill.run import RunFolder
 from promptmill.slurm.layout import SlurmFolder
@@ -140,6 +140,7 @@ def test_without_v8_the_report_comes_without_charts(tmp_path: Path, monkeypatch:
     ends.write_text("#!/bin/sh\nkill -TRAP $$\n")
     ends.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(ends))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     write_report(run)
     page = (run.path / "report.html").read_text()
     assert "The charts could not be drawn: V8 was ended by signal 5" in page
@@ -147,12 +148,22 @@ def test_without_v8_the_report_comes_without_charts(tmp_path: Path, monkeypatch:
     assert "How rows ended" in page
 
 
-def test_the_library_is_one_script(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And if it cannot be had, that is an error of its own."""
-    assert "vegaEmbed" in library()
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(DrawingFailed):
-        library()
+def test_the_library_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one script, kept for the next report; where it is damaged or cannot be kept it is made again."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    script = library()
+    assert "vegaEmbed" in script
+    kept = library_cache().read_bytes()
+    with monkeypatch.context() as without:
+        without.setattr(sys, "executable", "/bin/false")
+        assert library() == script
+        library_cache().write_bytes(kept[:1000])
+        with pytest.raises(DrawingFailed):
+            library()
+    assert library() == script
+    assert library_cache().read_bytes() == kept
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/no-folder")
+    assert library() == script
 
 
 def test_help_has_an_example(tmp_path: Path) -> None:

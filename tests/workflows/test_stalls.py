@@ -14,6 +14,8 @@ from tests.forkserver import run_command
 
 ROOT = Path(__file__).parents[2]
 ROWS = 300
+STALL = "6s"
+"""Longer than a pass ever takes where several processes share a core."""
 OPTIONS = ["--max-new-tokens", 12, "--batch-size", 4, "--checkpoint-seconds", 3600]
 
 
@@ -37,7 +39,7 @@ def test_a_pass_that_hangs_ends_the_run_and_keeps_what_had_finished(
 ) -> None:
     """Code 75, the stacks in the run's folder, the finished rows committed; the same command makes the rest."""
     options = ["--model", tiny_gpt2, "--prompts", prompts, "--data-dir", tmp_path / "data", *OPTIONS]
-    hung = hanging(150, *options, "--stall-timeout", "2s", cwd=tmp_path)
+    hung = hanging(150, *options, "--stall-timeout", STALL, cwd=tmp_path)
     assert hung.code == 75, hung.said
     assert "No forward pass has ended for" in hung.said
     assert "What has finished is committed" in hung.said
@@ -64,7 +66,7 @@ def test_a_pass_that_hangs_ends_the_run_and_keeps_what_had_finished(
 def test_a_pass_that_hangs_in_a_worker_leaves_the_others_alone(tmp_path: Path, tiny_gpt2: Path, prompts: Path) -> None:
     """The others fill what they can, its shard too; the parent ends with 75, and the same command assembles."""
     options = ["--model", tiny_gpt2, "--prompts", prompts, "--data-dir", tmp_path / "data", *OPTIONS, "--workers", 2]
-    hung = hanging(150, *options, "--stall-timeout", "2s", cwd=tmp_path)
+    hung = hanging(150, *options, "--stall-timeout", STALL, cwd=tmp_path)
     assert hung.code == 75, hung.said
     run = only_run(tmp_path / "data")
     assert len(list(run.glob("progress/*-stacks.txt"))) == 1
