@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.__main__ import BENCHMARKS
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -26,6 +28,7 @@ def test_make_bench_runs_every_script() -> None:
     assert "there is no speed; there are memory, overhead," in done.stderr
 
 
+@pytest.mark.long
 def test_the_benchmark_for_gpus_runs_on_a_cpu() -> None:
     """Each way, plain and quantised, with a speed; memory is measured on a GPU alone."""
     options = "--device cpu --models tiny --quantizations none 4bit --prompts 8 --tokens 4 --rounds 1"

@@ -36,6 +36,7 @@ def test_the_demo_model_answers_paris(data: Path) -> None:
 
 
 @pytest.mark.demo
+@pytest.mark.long
 def test_a_system_prompt_and_messages_reach_the_model(data: Path) -> None:
     """A chat of several turns goes through the chat template; the system prompt is its first message."""
     chat = [

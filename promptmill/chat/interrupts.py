@@ -32,5 +32,22 @@ class Interrupts:
         finally:
             signal.signal(signal.SIGINT, before)
 
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Inside the block Ctrl-C raises KeyboardInterrupt and sets `pressed`.
+
+        Python drops an exception that is raised while an object is being deleted or in a library's callback; `pressed`
+        stays.
+        """
+        before = signal.signal(signal.SIGINT, self._press_and_raise)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _press_and_raise(self, _number: int, _frame: FrameType | None) -> None:
+        self.pressed = True
+        raise KeyboardInterrupt
+
     def _press(self, _number: int, _frame: FrameType | None) -> None:
         self.pressed = True

@@ -44,11 +44,12 @@ def typed_lines(screen: Screen, interrupts: Interrupts, words: Sequence[str]) ->
             yield line
 
 
-def piped_lines(stream: BinaryIO) -> Iterator[str]:
+def piped_lines(stream: BinaryIO, interrupts: Interrupts) -> Iterator[str]:
     """The lines that are not blank.
 
     Raises:
         InvalidRows: a line is not UTF-8.
+        KeyboardInterrupt: Ctrl-C was pressed while the last one was answered.
     """
     for number, raw in enumerate(stream, start=1):
         try:
@@ -60,6 +61,8 @@ def piped_lines(stream: BinaryIO) -> Iterator[str]:
             ) from error
         if line.strip():
             yield line
+            if interrupts.pressed:
+                raise KeyboardInterrupt
 
 
 def _prepare_readline(words: Sequence[str]) -> None:

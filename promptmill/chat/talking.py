@@ -39,7 +39,8 @@ def talk(settings: ChatSettings) -> PromptmillError | None:
     interrupts = Interrupts()
     session = Session(speaker, conversation, screen, interrupts)
     if not interactive:
-        return session.run(piped_lines(sys.stdin.buffer))
+        with interrupts.ending():
+            return session.run(piped_lines(sys.stdin.buffer, interrupts))
     with interrupts.caught():
         session.run(typed_lines(screen, interrupts, WORDS))
     return None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.forkserver import run_command
+
 UNFIT = ("x" * 300, "a/" * 3000, "\udcff")
-ROOT = Path(__file__).parents[2]
 NAMES = (
     "../up",
     "/abs/olute",
@@ -75,15 +75,11 @@ def run_many(place: Path, model: Path, cases: list[list[str]]) -> list[tuple[int
          "--max-new-tokens=2" if not any("max-new" in option for option in case) else "--limit=1"]
         for case in cases
     ]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.chaos.many"],
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        input=json.dumps(given),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
+    commands = place.parent / "commands.json"
+    commands.write_text(json.dumps(given))
+    with commands.open() as stdin:
+        commands.unlink()  # nothing is to be there but what the commands make
+        done = run_command([sys.executable, "-m", "tests.chaos.many"], cwd=place, stdin=stdin.fileno(), check=True)
     return [(code, said) for code, said in json.loads(done.stdout)]
 
 

@@ -36,6 +36,8 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "zeroed": lambda content: bytes(len(content)),
     **{f"flipped at {place:.0%}": _flipped(place) for place in (0, 0.2, 0.5, 0.8, 1)},
 }
+FEW = ("truncated", "flipped at 50%")
+"""In every file; the others in the long run."""
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +59,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_gpt2: Path) -> dict[str,
     return found
 
 
+@pytest.mark.parametrize("kinds", [FEW, pytest.param(tuple(DAMAGES), marks=pytest.mark.long)], ids=["few", "all"])
 @pytest.mark.parametrize("state", [HALF_DONE, DONE])
 @pytest.mark.parametrize("name", [*RECORDS, *ROWS])
 def test_damage_costs_what_the_file_held_and_no_more(
-    name: str, state: str, runs: dict[str, SmallRun], tiny_gpt2: Path, tmp_path: Path
+    name: str, state: str, kinds: tuple[str, ...], runs: dict[str, SmallRun], tiny_gpt2: Path, tmp_path: Path
 ) -> None:
     """The next start names the file, keeps it aside, makes its content anew, and ends in the same dataset."""
     expected = SmallRun(tmp_path / "calm", tiny_gpt2)
@@ -70,7 +73,8 @@ def test_damage_costs_what_the_file_held_and_no_more(
         assert state == HALF_DONE
         return
     other = next(iter(sorted(runs["other"].run.path.glob(name))))
-    for kind, damage in {**DAMAGES, "another run's": lambda content: other.read_bytes()}.items():
+    damages = {kind: DAMAGES[kind] for kind in kinds}
+    for kind, damage in {**damages, "another run's": lambda content: other.read_bytes()}.items():
         small = runs[state].copied(tmp_path / kind.replace(" ", "-"))
         (path,) = small.run.path.glob(name)
         held = _rows_in(path, small)

@@ -171,7 +171,7 @@ def test_a_full_context_is_told(short_chat: Path, tmp_path: Path) -> None:
     assert done.returncode == ENGINE
 
 
-@pytest.mark.parametrize("quantization", ["8bit", "4bit"])
+@pytest.mark.parametrize("quantization", [pytest.param("8bit", marks=pytest.mark.long), "4bit"])
 def test_quantised_weights_are_those_of_a_run(quantization: str, slow_gpt2: Path, tmp_path: Path) -> None:
     """Kept in the data folder where a run looks for them, and read from there the next time."""
     for _ in range(2):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from promptmill.chat.conversation import Conversation
+from promptmill.chat.interrupts import Interrupts
 from promptmill.chat.lines import piped_lines
 from promptmill.chat.orders import HELP, WORDS, Orders
 from promptmill.chat.screen import Screen
@@ -123,7 +124,7 @@ def test_help_names_every_command() -> None:
 
 def test_lines_of_a_pipe_are_prompts() -> None:
     """Blank ones are none, and what is not UTF-8 is named by its line."""
-    lines = piped_lines(io.BytesIO(b"\xef\xbb\xbfone\r\n\n  \ntwo\nb\xe4d\n"))
+    lines = piped_lines(io.BytesIO(b"\xef\xbb\xbfone\r\n\n  \ntwo\nb\xe4d\n"), Interrupts())
     assert [next(lines), next(lines)] == ["one", "two"]
     with pytest.raises(InvalidRows, match=r"Line 5 .* byte 2"):
         next(lines)

@@ -26,7 +26,7 @@ CHAT_MODELS = ("Qwen/Qwen2.5-7B-Instruct", "meta-llama/Llama-2-7b-chat-hf")
 OF_OTHERS = ("No space left", "Disk quota", "CUDA out of memory")
 A_RUN = "luigi --module workflows BuildDataset --model gpt2 --name NAME --limit 2 --max-new-tokens 4 --local-scheduler"
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")])
-ALWAYS_RUN = ("README.md", "quickstart.md")
+ALWAYS_RUN = (ROOT / "README.md",)
 WITH_COMMANDS = [document for document in DOCUMENTS if any(block.runs for block in blocks_of(document))]
 WITH_SLURM = [document for document in DOCUMENTS if any(block.needs_slurm for block in blocks_of(document))]
 
@@ -38,7 +38,7 @@ def name_of(document: Path) -> str:
 
 def _long(document: Path) -> Any:
     """Most run in `make test-all` alone; that their command lines can be parsed is looked at always."""
-    marks = () if document.name in ALWAYS_RUN else (pytest.mark.long,)
+    marks = () if document in ALWAYS_RUN else (pytest.mark.long,)
     return pytest.param(document, marks=marks)
 
 
@@ -97,7 +97,7 @@ def test_the_commands_of_a_document_run(document: Path, reader: dict[str, str]) 
             follow(block, reader)
 
 
-@pytest.mark.parametrize("document", WITH_SLURM, ids=name_of)
+@pytest.mark.parametrize("document", [_long(path) for path in WITH_SLURM], ids=name_of)
 def test_the_commands_for_slurm_run(document: Path, reader: dict[str, str], cluster: Cluster) -> None:
     """They submit; what the jobs do then is tested elsewhere."""
     assert shutil.which("sbatch")

@@ -86,6 +86,7 @@ def test_a_machine_with_troubles_fails_with_what_to_do(sound: dict[str, str], hu
     assert TOKEN not in done.stdout + done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("colour", [True, False])
 def test_at_a_terminal_verdicts_are_coloured(colour: bool, sound: dict[str, str], tmp_path: Path) -> None:
     """Unless NO_COLOR is set."""

@@ -204,6 +204,7 @@ def test_one_thread_where_pytorchs_are_not_known(monkeypatch: pytest.MonkeyPatch
     torch.testing.assert_close(attend(kernel, query, key, value, None, None), reference(query, key, value, None))
 
 
+@pytest.mark.long
 def test_what_was_compiled_is_kept(tmp_path: Path) -> None:
     """The second process reads what the first has made."""
     command = [sys.executable, "-c", "from promptmill.engine.compiled import load_kernel; assert load_kernel()"]

@@ -7,11 +7,14 @@ import importlib
 import os
 import random
 import runpy
+import subprocess
 import sys
 import tempfile
 import termios
 import types
 from dataclasses import dataclass
+
+from tests.forkserver import nested
 
 
 def take_terminal() -> None:
@@ -51,6 +54,7 @@ class Job:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+        subprocess.Popen = nested.Popen  # type: ignore[misc]
         random.seed()
         tempfile.tempdir = None
         importlib.invalidate_caches()

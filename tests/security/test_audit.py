@@ -51,6 +51,7 @@ def test_what_was_found_is_told(found: list[dict[str, Any]] | None, code: int, s
     assert done.returncode == code
 
 
+@pytest.mark.long
 def test_without_internet_it_is_skipped_with_a_word(tmp_path: Path) -> None:
     """pip-audit cannot even be installed."""
     nowhere = "http://127.0.0.1:9/simple"

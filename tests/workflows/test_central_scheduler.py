@@ -19,7 +19,7 @@ import pytest
 from tests.command import only_run
 from tests.forkserver import start_command
 
-ROWS = 120
+ROWS = 60
 
 
 class Page:
@@ -86,7 +86,7 @@ def test_the_page_shows_each_shards_progress_and_the_report(page: Page, slow_gpt
     command = [
         sys.executable, "-m", "luigi", "--module", "workflows", "BuildDataset",
         "--scheduler-host", "127.0.0.1", "--scheduler-port", page.port,
-        "--model", slow_gpt2, "--prompts", prompts, "--max-new-tokens", 60, "--batch-size", 2,
+        "--model", slow_gpt2, "--prompts", prompts, "--max-new-tokens", 40, "--batch-size", 2,
     ]  # fmt: skip
     seen: list[dict[str, Any]] = []
     with start_command(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from promptmill.engine.transformers import TransformersEngine
@@ -25,6 +26,7 @@ HOUR = 3600
 ROWS = 300
 
 
+@pytest.mark.long
 def test_a_run_in_which_the_clock_jumps_is_that_of_a_calm_clock(tmp_path: Path, slow_gpt2: Path) -> None:
     """Forward and back by hours while it generates, killed, gone on with in another time zone and other libraries.
 
