@@ -92,9 +92,14 @@ def load_into_vllm(pinned: PinnedModel, decision: Decision, *, processes: int = 
             cannot load the model.
     """
     require_vllm(decision.quantization)
-    # vLLM itself leaves as they are the layers for which it finds nothing.
-    require_all_weights(inspect_checkpoint(pinned.folder), skeleton_of(pinned.folder).model)
+    _require_all_weights(pinned.folder)
     return load(_plan(pinned, decision, processes), max(1, available_cores() // processes))
+
+
+@lru_cache(maxsize=1)
+def _require_all_weights(folder: str) -> None:
+    """Once a process; vLLM itself leaves layers as memory was for which it finds nothing."""
+    require_all_weights(inspect_checkpoint(folder), skeleton_of(folder).model)
 
 
 @lru_cache(maxsize=1)

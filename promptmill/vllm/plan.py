@@ -15,6 +15,8 @@ from promptmill.placing.options import PlacementOptions
 CPU_CACHE_BYTES = 4 * GIB
 """Most memory for keys and values on a CPU, as with the transformers engine."""
 LEAST_CACHE_BYTES = 64 << 20
+_CPU_BLOCK = 128
+"""Positions that vLLM hands out at a time on a CPU."""
 QUANTISED_BY_US = "4bit"
 
 CPU_ROWS = 256
@@ -82,8 +84,8 @@ def cpu_cache_bytes(sums: Arithmetic, processes: int) -> int:
             f"{processes} processes with {sums.weights / GIB:.1f} GiB of weights each do not fit into "
             f"{min(sums.usable) / GIB:.1f} GiB of memory. Choose a smaller --workers."
         )
-    # Twice: vLLM hands memory out in blocks, and a row that waits for one is computed again.
-    wanted = 2 * max(CPU_ROWS * sums.positions * sums.kv_cache_token, 2 * sums.kv_cache_row)
+    positions = -(-sums.positions // _CPU_BLOCK) * _CPU_BLOCK
+    wanted = CPU_ROWS * positions * sums.kv_cache_token + 2 * sums.kv_cache_row
     return min(CPU_CACHE_BYTES, left // 2, max(wanted, LEAST_CACHE_BYTES))
 
 

@@ -156,7 +156,7 @@ def test_a_gguf_file_is_refused(llama: Checkpoint) -> None:
 
 @pytest.mark.parametrize(
     ("weights", "processes", "expected"),
-    [(1 << 20, 1, 307_200_000), (1 << 20, 4, 307_200_000), (1 << 20, 64, 167_247_872), (4 << 30, 1, 307_200_000)],
+    [(1 << 20, 1, 165_840_000), (1 << 20, 4, 165_840_000), (1 << 20, 128, 83_361_792), (4 << 30, 1, 165_840_000)],
 )
 def test_memory_on_a_cpu_is_what_rows_need_and_is_divided(weights: int, processes: int, expected: int) -> None:
     """A model of a megabyte takes no gigabytes for its keys and values; processes side by side share what there is."""
