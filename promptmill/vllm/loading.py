@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -41,6 +44,9 @@ _ENVIRONMENT = {
     "GLOO_SOCKET_IFNAME": "lo",
     "NCCL_SOCKET_IFNAME": "lo",
 }
+
+_MAKE_UP = ("llvmlite.binding.ffi",)
+"""Of Numba, if it was imported before vLLM is started."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,7 @@ def load(plan: VllmPlan, threads: int) -> LoadedVllm:
 
 
 def _engine(vllm: Any, plan: VllmPlan) -> Any:
-    with warnings.catch_warnings(), starting(), model_files_alone(Path(plan.folder)) as folder:
+    with warnings.catch_warnings(), starting(), _made_up_hidden(), model_files_alone(Path(plan.folder)) as folder:
         warnings.simplefilter("ignore", FutureWarning)  # of libraries about each other
         from vllm.usage.usage_lib import UsageContext
 
@@ -161,6 +167,16 @@ def _engine(vllm: Any, plan: VllmPlan) -> Any:
         engine = vllm.LLMEngine.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
         leave_signals_to_us(engine)
         return engine
+
+
+@contextmanager
+def _made_up_hidden() -> Iterator[None]:
+    """vLLM 0.32 looks at every value of every imported module, and stumbles over one that makes up attributes."""
+    hidden = {name: sys.modules.pop(name) for name in _MAKE_UP if name in sys.modules}
+    try:
+        yield
+    finally:
+        sys.modules.update(hidden)
 
 
 def _use_threads(threads: int) -> None:
