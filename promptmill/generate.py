@@ -102,6 +102,7 @@ def fill_shard(
 
     Rows are committed every `checkpoint_seconds`, at the end, and when told to stop or when the
     engine fails: an error loses nothing that had finished. Requests leave `missing` as they finish.
+    An engine that fails once a stop was asked for has stopped.
 
     Args:
         time_for: whether a row that takes so many seconds can still be finished; if not, none is begun.
@@ -131,6 +132,11 @@ def fill_shard(
                 pace.finished(completion)
                 on_row(row)
                 committer.commit_if_due()
+    except EngineError as error:
+        # A signal goes to all processes of a job: what an engine has besides this one may have ended by it.
+        if not should_stop():
+            raise
+        logger.warning("The engine broke off while it was told to stop: %s", error)
     finally:
         committer.commit()
     if missing:

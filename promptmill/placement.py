@@ -21,6 +21,7 @@ from promptmill.placing.memory import Workload
 from promptmill.placing.options import PlacementOptions
 from promptmill.placing.place import decide_place, load_decided
 from promptmill.placing.workload import workload_of
+from promptmill.progress import loading_told, writer_name
 from promptmill.prompts import PreparedPrompts
 from promptmill.run import Identity, RunFolder, fix_identity, recorded_identity
 from promptmill.settings import RunSettings
@@ -117,8 +118,9 @@ def place_model(
     if (identity.dtype, identity.quantization) != (decision.dtype, decision.quantization):
         # Another machine began this run: its dtype and quantization hold, as they change the bytes.
         decision = _decided(run, checkpoint, hardware, options)
-    _say(decision)
-    placement = Placement(decision, prove(run, pinned, checkpoint, decision), options)
+    _say(decision, chooses_rows=run.settings.engine != "vllm")
+    with loading_told(run.progress / f"{writer_name()}.json"):
+        placement = Placement(decision, prove(run, pinned, checkpoint, decision), options)
     write_json(run.placement(hardware.label), {"fingerprint": identity.fingerprint, **placement.to_json()})
     return placement
 
@@ -204,8 +206,9 @@ def _decided(run: RunFolder, checkpoint: Checkpoint, hardware: Hardware, options
     return decide(options, quantization)
 
 
-def _say(decision: Decision) -> None:
-    logger.info("Placement on %s: %s.", decision.hardware, decision.summary)
+def _say(decision: Decision, *, chooses_rows: bool) -> None:
+    rows = f", {decision.batch_size} rows at a time" if chooses_rows else ""
+    logger.info("Placement on %s: %s%s.", decision.hardware, decision.summary, rows)
     for warning in decision.warnings:
         logger.warning("%s", warning)
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from promptmill.cost import Budget
 from promptmill.endpoint.options import EndpointOptions
@@ -18,7 +19,7 @@ from promptmill.history import ShardHistory
 from promptmill.libraries import all_versions, library_versions, several
 from promptmill.pace import Pace
 from promptmill.plan import PromptsManifest, complete_shards, recorded_manifest, shard_store
-from promptmill.progress import Progress, writer_name
+from promptmill.progress import Progress, tell_loading, writer_name
 from promptmill.prompts import read_prepared
 from promptmill.rows import Row
 from promptmill.run import Identity, RunFolder, recorded_identity, recorded_libraries
@@ -114,6 +115,8 @@ def produce_shard(
     so_far = so_far or _so_far(run, tolerance.max_error_share)
     so_far.errors.judge()  # before minutes go into loading
     _say_what_changed(run)
+    if run.settings.loads_model:
+        tell_loading(_progress_file(run))
     engine = choose(run, EngineOptions(batch_size, processes, endpoint))
     budget = _budget(run, manifest, shard, endpoint)
     history = ShardHistory(run.progress / f"{writer_name()}.jsonl", shard, len(missing))
@@ -172,5 +175,8 @@ def _progress(run: RunFolder, manifest: PromptsManifest, shard: int, missing: in
             done = rows - missing + progress.rows
             tell(done / rows, f"{label}: {done} of {rows} rows, {progress.tokens_per_second:.0f} tokens/s")
 
-    file = run.progress / f"{writer_name()}.json"
-    return Progress(file, label, total=manifest.rows, done=others + rows - missing, tell=on_write)
+    return Progress(_progress_file(run), label, total=manifest.rows, done=others + rows - missing, tell=on_write)
+
+
+def _progress_file(run: RunFolder) -> Path:
+    return run.progress / f"{writer_name()}.json"

@@ -8,7 +8,8 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 LOG_SECONDS = 30
 FILE_SECONDS = 5
+LOADING = "loading the model"
+"""What a process does before its first shard."""
 _greeted: set[Path] = set()
 """Files of runs that this process has begun to fill: the shards after the first need no greeting."""
 
@@ -123,23 +126,56 @@ class Progress:
 
     def write(self) -> None:
         """Tell others now."""
-        write_json(
+        _write(
             self._file,
-            {
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "doing": self._label,
-                "began": round(self._began),
-                "updated": round(time.time()),
-                "seconds": round(self._clock() - self._start, 1),
-                "rows": self._rows,
-                "tokens": self._tokens,
-                "prompt_tokens": self._prompt_tokens,
-                "tokens_per_second": round(self.tokens_per_second, 1),
-            },
+            doing=self._label,
+            began=round(self._began),
+            seconds=round(self._clock() - self._start, 1),
+            rows=self._rows,
+            tokens=self._tokens,
+            prompt_tokens=self._prompt_tokens,
+            tokens_per_second=round(self.tokens_per_second, 1),
         )
         if self._tell is not None:
             self._tell(self)
+
+
+def tell_loading(file: Path) -> None:
+    """Tell others that this process loads its model, which may take minutes; `Progress` tells what comes of it.
+
+    Args:
+        file: as `Progress` takes it.
+    """
+    if file not in _greeted:
+        _write(
+            file,
+            doing=LOADING,
+            began=round(steady_time()),
+            seconds=0.0,
+            rows=0,
+            tokens=0,
+            prompt_tokens=0,
+            tokens_per_second=0.0,
+        )
+
+
+@contextmanager
+def loading_told(file: Path) -> Iterator[None]:
+    """The same inside the block, for a process that need not generate after it.
+
+    Args:
+        file: as `Progress` takes it.
+    """
+    tell_loading(file)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _write(file: Path, **values: object) -> None:
+    who = {"host": socket.gethostname(), "pid": os.getpid()}
+    write_json(file, {**who, "updated": round(time.time()), **values})
 
 
 def writer_name() -> str:

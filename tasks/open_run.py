@@ -14,6 +14,7 @@ from promptmill.prompts import absolute_source, default_prompts_path, source_dig
 from promptmill.run import RunFolder, is_open, open_run, require_same_settings
 from promptmill.sampling import SamplingParameters
 from promptmill.settings import RunSettings, check_unicode, checked_name, run_name
+from promptmill.vllm.sampling import require_same_choice
 from tasks.run_parameters import RunParameters
 from tasks.stage import PromptmillTask, target
 
@@ -40,6 +41,8 @@ class OpenRun(RunParameters, PromptmillTask):
 
     def run(self) -> None:
         """Write the settings."""
+        if self.settings.engine == "vllm":
+            require_same_choice(self.settings.sampling)
         open_run(self.folder, self.settings, self.prompts_source)
 
     @property

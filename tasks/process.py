@@ -16,6 +16,7 @@ from luigi.configuration import LuigiConfigParser, get_config
 from luigi.retcodes import retcode
 
 from promptmill.errors import Interrupted, NotFound, PromptmillError
+from promptmill.orphans import end_with_parent
 from promptmill.report.text import visible
 from promptmill.stopping import Exit, stop_request
 
@@ -68,6 +69,7 @@ def ending_on_error() -> Iterator[None]:
     In a child of `--workers N` the error goes on to Luigi, which marks the task failed.
     """
     try:
+        end_with_parent()
         yield
     except PromptmillError as error:
         if multiprocessing.parent_process() is not None:

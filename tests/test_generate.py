@@ -105,6 +105,27 @@ def test_an_engine_that_forgets_rows_is_an_error(tmp_path: Path) -> None:
     assert store(tmp_path).read().num_rows == 1
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_an_engine_that_breaks_off_once_it_is_told_to_stop_has_stopped(tmp_path: Path, told: bool) -> None:
+    """A signal to all processes of a job ends what the engine has besides this one; its rows are kept."""
+
+    class Broken:
+        """Its workers hear the signal as well."""
+
+        def generate(
+            self, requests: list[Request], should_stop: ShouldStop, may_begin: MayBegin
+        ) -> Iterator[Completion]:
+            yield completion_of(requests[0])
+            raise EngineError("RuntimeError: cancelled")
+
+    if told:
+        assert not fill(store(tmp_path), Broken(), stop_after=1)
+    else:
+        with pytest.raises(EngineError, match="cancelled"):
+            fill(store(tmp_path), Broken())
+    assert store(tmp_path).read().num_rows == 1
+
+
 def test_samples_of_a_prompt_have_seeds_of_their_own() -> None:
     """Two samples a prompt are two requests with the same text, next to each other."""
     requests = list(form(samples=2).requests(prompts(2)))

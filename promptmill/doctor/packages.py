@@ -10,9 +10,11 @@ from importlib.resources import files
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from promptmill.doctor.values import Finding
+from promptmill.vllm.installed import TRIED, InstalledVllm, installed_vllm
 
 TESTED = "tested.txt"
 """Lines of constraints.txt, for the packages that promptmill itself asks for; a test keeps the two equal."""
@@ -30,9 +32,23 @@ def check_python() -> list[Finding]:
 
 
 def check_packages() -> list[Finding]:
-    """Whether every package is there, in a version that promptmill can use, and in the one that was tested."""
-    required = _required()
-    return [judged(required, {one.name: _installed(one.name) for one in required}, tested_versions())]
+    """Whether every package is there, in a version that promptmill can use, and in the one that was tested.
+
+    Beside vLLM it is vLLM that chooses the versions of much, and has to be in one that was tried.
+    """
+    required, tested, vllm = _required(), tested_versions(), installed_vllm()
+    if vllm is not None:
+        tested = {name: known for name, known in tested.items() if canonicalize_name(name) not in vllm.chooses}
+    found = [judged(required, {one.name: _installed(one.name) for one in required}, tested)]
+    return found if vllm is None else [*found, judged_vllm(vllm)]
+
+
+def judged_vllm(vllm: InstalledVllm) -> Finding:
+    """The finding on a version of vLLM."""
+    if TRIED.contains(vllm.version, prereleases=True):
+        return Finding("vLLM", "pass", f"{vllm.version}; it chooses its own torch and transformers")
+    says = f"{vllm.version}, and --engine vllm was tried with {TRIED}"
+    return Finding("vLLM", "warn", says, f"pip install '{vllm.name}{TRIED}' in an environment of its own")
 
 
 def judged(required: Iterable[Requirement], installed: Mapping[str, str | None], tested: Mapping[str, str]) -> Finding:

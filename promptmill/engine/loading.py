@@ -13,6 +13,8 @@ from typing import Any
 
 from promptmill.collecting import few_collections
 from promptmill.errors import EngineError
+from promptmill.placing.completeness import require_loaded
+from promptmill.placing.generators import auto_class, require_generator
 from promptmill.placing.gpus import prepare_allocator
 from promptmill.placing.memory import GIB
 from promptmill.placing.options import Device
@@ -82,7 +84,7 @@ def load_model(plan: LoadPlan) -> LoadedModel:
 
     Raises:
         ConfigurationError: it needs Python code of its own, which may not be run.
-        EngineError: the files hold no causal language model that can be loaded like this, or it came
+        EngineError: the files hold no whole causal language model that can be loaded like this, or it came
             to lie elsewhere or otherwise than planned.
     """
     start = time.monotonic()
@@ -166,7 +168,6 @@ def _model(plan: LoadPlan) -> tuple[Any, bool]:
 def _read(plan: LoadPlan, folder: str, quantization: Any) -> Any:
     """transformers maps the files into memory, and reads of each only what goes to a device, tensor by tensor."""
     import torch
-    from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
@@ -177,15 +178,31 @@ def _read(plan: LoadPlan, folder: str, quantization: Any) -> Any:
         how["quantization_config"] = quantization
     if plan.offload is not None:
         how["offload_folder"] = plan.offload
-    model = AutoModelForCausalLM.from_pretrained(
+    # Weights that come quantised are other tensors than the model's, and transformers' word on them is its last.
+    judge = plan.quantization in ("none", "gguf") or quantization is not None
+    model, info = _class(plan, folder).from_pretrained(
         folder,
         dtype=getattr(torch, plan.dtype),
         device_map=dict(plan.device_map),
         trust_remote_code=plan.remote_code,  # None would ask at a terminal, and run it on a "y"
+        output_loading_info=True,
+        ignore_mismatched_sizes=judge,
         **how,
     )
+    if judge:
+        require_loaded(plan.folder, model, info)
     _keep_dtype_on_cpu(model, plan.dtype)
     return model.eval()
+
+
+def _class(plan: LoadPlan, folder: str) -> Any:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if plan.gguf is not None:
+        return AutoModelForCausalLM
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=plan.remote_code)
+    require_generator(config, plan.folder)
+    return auto_class(config)
 
 
 def _keep_dtype_on_cpu(model: Any, dtype: str) -> None:

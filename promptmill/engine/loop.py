@@ -16,7 +16,7 @@ from promptmill.engine.encoding import Encoder, Window
 from promptmill.engine.failures import DEVICE_ERROR, Failures, is_out_of_memory
 from promptmill.engine.finish import Finish
 from promptmill.engine.policy import Policy
-from promptmill.engine.rows import Row
+from promptmill.engine.rows import UNSOUND, Row
 from promptmill.engine.sampler import Choice, Sampler
 from promptmill.errors import EngineError
 
@@ -131,7 +131,7 @@ class Loop:
 
     def _end(self, row: Row, token: int, sound: bool) -> Completion | None:
         if not sound:
-            return row.complete("", "error", "The model's logits for this row are not numbers (NaN or infinite).")
+            return row.complete("", "error", UNSOUND)
         try:
             return self._finish.take(row, token)
         except Exception as error:  # a tokenizer may raise anything at all on a token that it doesn't know

@@ -9,6 +9,9 @@ from functools import cached_property
 from promptmill.engine.contract import Completion, FinishReason, Request
 from promptmill.engine.detokenise import Detokeniser
 
+UNSOUND = "The model's logits for this row are not numbers (NaN or infinite)."
+"""The error of a row that ends so."""
+
 
 @dataclass(eq=False)
 class Row:

@@ -79,7 +79,7 @@ class Decision:
             "disk-offload": "partly on disk",
         }[self.kind]
         what = self.dtype if self.quantization == "none" else f"{self.quantization}, computing in {self.dtype}"
-        return f"{what}, {where}; {self.arithmetic.weights / GIB:.1f} GiB of weights, {self.batch_size} rows at a time"
+        return f"{what}, {where}; {self.arithmetic.weights / GIB:.1f} GiB of weights"
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary; `from_json` gives the same decision back."""

@@ -14,6 +14,7 @@ from promptmill.model import PinnedModel
 from promptmill.placing.case import Case
 from promptmill.placing.checkpoint import Checkpoint
 from promptmill.placing.choices import possible_quantizations, resolve_dtype
+from promptmill.placing.completeness import require_all_weights
 from promptmill.placing.decide import decide
 from promptmill.placing.decision import Decision
 from promptmill.placing.gpus import claim_gpus
@@ -43,11 +44,13 @@ def decide_place(
 
     Raises:
         ConfigurationError: the hardware cannot do the dtype.
-        EngineError: nothing that the options allow holds the model.
+        EngineError: it is no model that writes text, its files do not hold all of it, or nothing that the options
+            allow holds it.
     """
     auto = quantization == "auto" and checkpoint.method is None
     folder = str(checkpoint.folder)
     skeleton = skeleton_of(folder, checkpoint.gguf, remote_code=checkpoint.remote_code)
+    require_all_weights(checkpoint, skeleton.model)
     shape = skeleton.stored(checkpoint)
     tokenizer = load_tokenizer(folder, checkpoint.gguf, remote_code=checkpoint.remote_code)
     rows = workload(tokenizer).within(shape.context)

@@ -13,6 +13,7 @@ from typing import Any
 
 from promptmill.errors import EngineError
 from promptmill.placing.checkpoint import Checkpoint
+from promptmill.placing.generators import auto_class, require_generator
 from promptmill.placing.memory import ModelShape
 from promptmill.placing.remote_code import running_code
 from promptmill.placing.weights import Weight, model_shape
@@ -61,7 +62,7 @@ def skeleton_of(folder: str | Path, gguf: str | None = None, *, remote_code: boo
 
     Raises:
         ConfigurationError: it needs Python code of its own, which may not be run.
-        EngineError: transformers does not know the architecture, or it is no causal language model.
+        EngineError: transformers does not know the architecture, or it is none that writes text.
     """
     from transformers import AutoConfig
 
@@ -70,6 +71,7 @@ def skeleton_of(folder: str | Path, gguf: str | None = None, *, remote_code: boo
             config = AutoConfig.from_pretrained(
                 folder, trust_remote_code=remote_code, **({"gguf_file": gguf} if gguf else {})
             )
+            require_generator(config, folder)
             return skeleton(config, remote_code=remote_code)
     except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
         raise EngineError(
@@ -80,11 +82,10 @@ def skeleton_of(folder: str | Path, gguf: str | None = None, *, remote_code: boo
 def skeleton(config: Any, *, remote_code: bool = False) -> Skeleton:
     """The model that a config describes."""
     import torch
-    from transformers import AutoModelForCausalLM
 
     plain = _without_quantization(config)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(plain, dtype=torch.float32, trust_remote_code=remote_code)
+        model = auto_class(config).from_config(plain, dtype=torch.float32, trust_remote_code=remote_code)
     return Skeleton(model, _matrices(model))
 
 

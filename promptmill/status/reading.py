@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from promptmill.cost import recorded_price
 from promptmill.files import read_json
 from promptmill.plan import PromptsManifest, recorded_manifest
+from promptmill.progress import LOADING
 from promptmill.run import RunFolder, recorded_settings
 from promptmill.slurm.commands import Job, jobs
 from promptmill.slurm.errors import SlurmRefused, SlurmUnavailable
@@ -95,7 +96,7 @@ def _shards(
 ) -> ShardStates:
     total = len(manifest.shards) if manifest else 0
     done = len(committed.done)
-    running = min(len({one.doing for one in processes}), total - done)
+    running = min(len({one.doing for one in processes if one.doing != LOADING}), total - done)
     rest = total - done - running
     # Submitted, Slurm has answered, and none of the jobs is left.
     deserted = submission is not None and live == []
@@ -106,7 +107,7 @@ def _state(run: RunFolder, shards: ShardStates, processes: list[ProcessRate], li
     if run.dataset_manifest.exists():
         return "complete"
     if processes:
-        return "running"
+        return "loading" if all(one.doing == LOADING for one in processes) else "running"
     if live:
         return "running" if any(job.runs for job in live) else "waiting"
     return "ended" if ended_because(run) else "stopped"

@@ -10,10 +10,18 @@ from promptmill.cost import shown_cost
 from promptmill.progress import duration
 from promptmill.status.values import ProcessRate, RunStatus
 
-_COLOURS = {"complete": "green", "running": "cyan", "waiting": "yellow", "stopped": "yellow", "ended": "red"}
+_COLOURS = {
+    "complete": "green",
+    "running": "cyan",
+    "loading": "cyan",
+    "waiting": "yellow",
+    "stopped": "yellow",
+    "ended": "red",
+}
 _NEXT = {
     "complete": "the dataset is in its folder",
     "running": "",
+    "loading": "the model is being loaded",
     "waiting": "Slurm has the jobs in its queue",
     "stopped": "start the same command again to go on",
     "ended": "it would not help to go on as it is",

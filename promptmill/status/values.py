@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-State = Literal["complete", "running", "waiting", "stopped", "ended"]
+State = Literal["complete", "running", "loading", "waiting", "stopped", "ended"]
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class RunStatus:
     """All of it.
 
     Attributes:
-        state: complete; running; waiting (for Slurm); stopped (start the same command again);
-            ended (it would not help to: see `reason`).
+        state: complete; running; loading (no process has begun a shard yet); waiting (for Slurm);
+            stopped (start the same command again); ended (it would not help to: see `reason`).
         rows, tokens: committed; tokens of unfinished shards are estimated.
         exact: whether `rows` was counted, not estimated from a sample of very many chunks.
         cost: of the tokens, in the money of the price that was named; None if none was.

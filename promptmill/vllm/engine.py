@@ -16,10 +16,11 @@ from promptmill.engine.encoding import Encoder, Window
 from promptmill.engine.failures import Failures
 from promptmill.engine.finish import Finish
 from promptmill.engine.model import Beats
-from promptmill.engine.rows import Row
+from promptmill.engine.rows import UNSOUND, Row
 from promptmill.errors import ConfigurationError, EngineError
 from promptmill.sampling import SamplingParameters
 from promptmill.vllm.loading import LoadedVllm
+from promptmill.vllm.reason import said_by
 from promptmill.vllm.sampling import sampling_arguments
 
 logger = logging.getLogger(__name__)
@@ -32,21 +33,20 @@ class VllmEngine:
 
     Args:
         sampling: the same for all rows.
-        batch_size: most rows at a time; None for as many as vLLM was started for.
+        batch_size: most rows at a time; vLLM takes no more than it was started for, and so many where this is None.
 
     Raises:
-        ConfigurationError: `batch_size` below 1, or more than vLLM was started for.
+        ConfigurationError: `batch_size` below 1.
     """
 
     def __init__(self, loaded: LoadedVllm, sampling: SamplingParameters, *, batch_size: int | None = None) -> None:
-        if batch_size is not None and not 1 <= batch_size <= loaded.rows:
-            raise ConfigurationError(
-                f"--batch-size is {batch_size}; with --engine vllm it has to be 1 to {loaded.rows} here. "
-                "Leave it out, and vLLM takes as many rows as its memory has room for."
-            )
+        if batch_size is not None and batch_size < 1:
+            raise ConfigurationError(f"--batch-size is {batch_size}; it has to be 1 or more.")
+        if batch_size is not None and batch_size > loaded.rows:
+            logger.info("vLLM takes %d rows at a time here, and no more of --batch-size %d.", loaded.rows, batch_size)
         self._loaded = loaded
         self._sampling = sampling
-        self._rows = batch_size or loaded.rows
+        self._rows = min(batch_size or loaded.rows, loaded.rows)
         self._beats = Beats()
 
     @property
@@ -155,13 +155,23 @@ class _Run:
         try:
             outputs = self._engine.step()
         except Exception as error:  # vLLM says not whose row it was
-            raise EngineError(f"vLLM failed while it generated: {error!r}") from error
+            raise EngineError(f"vLLM failed while it generated: {type(error).__name__}: {said_by(error)}") from error
         self._done.extend(self._failures.pass_worked())
+        self._give_up(self._loaded.unsound.taken())
         for output in outputs:
-            if output.finished:
+            if output.finished and output.request_id in self._live:
                 row, begun = self._live.pop(output.request_id)
                 completion = self._completion(row, output.outputs[0])
                 self._done.append(replace(completion, seconds=time.monotonic() - begun))
+
+    def _give_up(self, names: set[str]) -> None:
+        """Rows whose logits are no numbers: vLLM would go on with the first token of the vocabulary."""
+        unsound = [name for name in names if name in self._live]
+        for name in unsound:
+            row, _ = self._live.pop(name)
+            self._done.append(row.complete("", "error", UNSOUND))
+        if unsound:
+            self._engine.abort_request(unsound)
 
     def _completion(self, row: Row, output: Any) -> Completion:
         if output.finish_reason not in ("stop", "length"):

@@ -8,13 +8,19 @@ from typing import Any
 
 from promptmill.errors import ConfigurationError, EngineError
 from promptmill.placing.checkpoint import Checkpoint
-from promptmill.placing.decision import Decision
+from promptmill.placing.decision import Arithmetic, Decision
 from promptmill.placing.memory import GIB
 from promptmill.placing.options import PlacementOptions
 
 CPU_CACHE_BYTES = 4 * GIB
 """Most memory for keys and values on a CPU, as with the transformers engine."""
+LEAST_CACHE_BYTES = 64 << 20
+_CPU_BLOCK = 128
+"""Positions that vLLM hands out at a time on a CPU."""
 QUANTISED_BY_US = "4bit"
+
+CPU_ROWS = 256
+"""Most rows that vLLM computes at a time on a CPU."""
 
 Decide = Callable[[PlacementOptions, str], Decision]
 
@@ -61,6 +67,26 @@ class VllmPlan:
             # cannot do ("CPU Generator does not use offset").
             "enable_chunked_prefill": False,
         }
+
+
+def cpu_cache_bytes(sums: Arithmetic, processes: int) -> int:
+    """Memory for keys and values on a CPU: what as many rows as are computed at a time need, if there is so much.
+
+    Args:
+        processes: how many share the machine's memory, each with weights of its own.
+
+    Raises:
+        EngineError: that many copies of the weights do not fit.
+    """
+    left = min(sums.usable) // processes - sums.weights
+    if left <= 0:
+        raise EngineError(
+            f"{processes} processes with {sums.weights / GIB:.1f} GiB of weights each do not fit into "
+            f"{min(sums.usable) / GIB:.1f} GiB of memory. Choose a smaller --workers."
+        )
+    positions = -(-sums.positions // _CPU_BLOCK) * _CPU_BLOCK
+    wanted = CPU_ROWS * positions * sums.kv_cache_token + 2 * sums.kv_cache_row
+    return min(CPU_CACHE_BYTES, left // 2, max(wanted, LEAST_CACHE_BYTES))
 
 
 def decide_for_vllm(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from promptmill.errors import EngineError
 from promptmill.placing.calibrate import Measured, memory_in_use, memory_peak
 from promptmill.placing.decision import Decision
 from promptmill.vllm.loading import LoadedVllm
+from promptmill.vllm.reason import said_by
+from promptmill.vllm.unsound import tensors_with_nan
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +21,7 @@ GPU_ROWS = 64
 CPU_ROWS = 4
 STEPS = 8
 PROMPT = 8
+MOST_NAMED = 3
 _PRIME = 7919
 
 
@@ -26,7 +31,7 @@ def prove(loaded: LoadedVllm, decision: Decision) -> Measured:
     The engine stays for the shards of this process, so that nothing is loaded twice.
 
     Raises:
-        EngineError: memory has no room for the rows of this run, or vLLM fails on them.
+        EngineError: memory has no room for the rows of this run, vLLM fails on them, or its logits are no numbers.
     """
     if loaded.room < decision.arithmetic.positions:
         raise EngineError(
@@ -35,8 +40,10 @@ def prove(loaded: LoadedVllm, decision: Decision) -> Measured:
             "nobody else uses."
         )
     used = memory_in_use()
-    rows = GPU_ROWS if decision.gpus_per_copy else CPU_ROWS
-    speed = _tried(loaded, min(rows, loaded.rows), min(STEPS, loaded.room - 1))
+    rows = min(GPU_ROWS if decision.gpus_per_copy else CPU_ROWS, loaded.rows)
+    speed = _tried(loaded, rows, min(STEPS, loaded.room - 1))
+    if loaded.unsound.taken():
+        raise EngineError(_no_numbers(loaded, decision))
     logger.info("vLLM makes %.0f tokens/s with %d short rows.", speed, rows)
     return Measured(
         load_seconds=round(loaded.load_seconds, 3),
@@ -46,6 +53,20 @@ def prove(loaded: LoadedVllm, decision: Decision) -> Measured:
         tokens_per_second=round(speed, 1),
         batch_size=loaded.rows,
         from_store=False,
+    )
+
+
+def _no_numbers(loaded: LoadedVllm, decision: Decision) -> str:
+    folder = Path(loaded.folder)
+    damaged = list(islice(tensors_with_nan(folder), MOST_NAMED))
+    if damaged:
+        return (
+            f"{', '.join(damaged)} in {folder} hold values that are no numbers (NaN), and so would all rows be. "
+            "Copy the model again, or choose another revision."
+        )
+    return (
+        f"In a trial with {folder} the logits were no numbers (NaN), although the weights are: in {decision.dtype} the "
+        "values of this model become too large. Choose --dtype bfloat16 or float32."
     )
 
 
@@ -69,5 +90,7 @@ def _tried(loaded: LoadedVllm, rows: int, steps: int) -> float:
         while engine.has_unfinished_requests():
             engine.step()
     except Exception as error:  # vLLM raises what it likes
-        raise EngineError(f"vLLM loaded the model, and cannot generate with it: {error!r}") from error
+        raise EngineError(
+            f"vLLM loaded the model, and cannot generate with it: {type(error).__name__}: {said_by(error)}"
+        ) from error
     return rows * steps / max(time.monotonic() - start, 1e-6)

@@ -25,6 +25,22 @@ def require_sampling(sampling: SamplingParameters) -> None:
         )
 
 
+def require_same_choice(sampling: SamplingParameters) -> None:
+    """Refuse what leaves other tokens to choose from than with the transformers engine; for runs that are begun anew.
+
+    vLLM leaves out by min-p first and counts the nucleus among the rest; transformers does it the other way round.
+
+    Raises:
+        ConfigurationError: both are asked for.
+    """
+    if sampling.min_p and sampling.top_p < 1 and not sampling.greedy:
+        raise ConfigurationError(
+            f"--min-p is {sampling.min_p:g} and --top-p is {sampling.top_p:g}: vLLM applies these two in another order "
+            "than the transformers engine, so that other tokens are left to choose from. Give --top-p 1 or --min-p 0, "
+            "or choose --engine transformers."
+        )
+
+
 def sampling_arguments(sampling: SamplingParameters, *, seed: int, limit: int, ends: list[int]) -> dict[str, Any]:
     """The arguments of `vllm.SamplingParams` for one row.
 

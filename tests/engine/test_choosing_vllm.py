@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from promptmill.doctor.packages import judged_vllm
 from promptmill.errors import ConfigurationError, EngineError
 from promptmill.placing.checkpoint import Checkpoint
 from promptmill.placing.decision import Arithmetic, Decision, Kind
@@ -16,8 +21,11 @@ from promptmill.placing.options import PlacementOptions
 from promptmill.sampling import SamplingParameters
 from promptmill.settings import differences
 from promptmill.vllm import installed
-from promptmill.vllm.plan import VllmPlan, decide_for_vllm
-from promptmill.vllm.sampling import sampling_arguments
+from promptmill.vllm.files import model_files_alone
+from promptmill.vllm.plan import VllmPlan, cpu_cache_bytes, decide_for_vllm
+from promptmill.vllm.reason import said_by
+from promptmill.vllm.sampling import require_same_choice, sampling_arguments
+from promptmill.vllm.unsound import UnsoundRows, tensors_with_nan
 from tests.command import build_dataset
 from tests.engine.tiny import tiny_model
 from tests.test_settings import settings
@@ -53,6 +61,16 @@ def test_a_temperature_that_vllm_would_change_is_refused(temperature: float) -> 
     assert settings(sampling=sampling).sampling.temperature == temperature
     with pytest.raises(ConfigurationError, match=r"0 \(greedy\), or 0\.01 to 2"):
         settings(engine="vllm", sampling=sampling)
+
+
+def test_two_filters_in_another_order_are_refused_for_new_runs() -> None:
+    """vLLM's min-p comes before its top-p; what a run was begun with, it goes on with."""
+    both = SamplingParameters(min_p=0.1, top_p=0.9)
+    assert settings(engine="vllm", sampling=both).sampling == both
+    with pytest.raises(ConfigurationError, match=r"--min-p is 0.1 and --top-p is 0.9.*--top-p 1 or --min-p 0"):
+        require_same_choice(both)
+    for one in (replace(both, min_p=0.0), replace(both, top_p=1.0), replace(both, temperature=0.0)):
+        require_same_choice(one)
 
 
 def test_eight_bits_are_refused() -> None:
@@ -134,6 +152,87 @@ def test_a_gguf_file_is_refused(llama: Checkpoint) -> None:
         decide_for_vllm(
             lambda *_: pytest.fail("it decided"), PlacementOptions(), "none", replace(llama, gguf="m.gguf"), gpus=0
         )
+
+
+@pytest.mark.parametrize(
+    ("weights", "processes", "expected"),
+    [(1 << 20, 1, 165_840_000), (1 << 20, 4, 165_840_000), (1 << 20, 128, 83_361_792), (4 << 30, 1, 165_840_000)],
+)
+def test_memory_on_a_cpu_is_what_rows_need_and_is_divided(weights: int, processes: int, expected: int) -> None:
+    """A model of a megabyte takes no gigabytes for its keys and values; processes side by side share what there is."""
+    sums = replace(SUMS, weights=weights, usable=(20 * GIB,))
+    assert cpu_cache_bytes(sums, processes) == expected
+
+
+def test_more_processes_than_memory_has_room_for_are_refused() -> None:
+    """Before vLLM is started."""
+    with pytest.raises(EngineError, match=r"2 processes with 15.0 GiB of weights each do not fit into 20.0 GiB"):
+        cpu_cache_bytes(SUMS, 2)
+
+
+def test_vllm_sees_no_tensors_but_the_models(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An adapter beside the model would take the place of its tensors."""
+    for name in ("model.safetensors", "config.json"):
+        (tmp_path / name).write_text(name)
+    with model_files_alone(tmp_path) as folder:
+        assert folder == tmp_path
+    (tmp_path / "adapter_model.safetensors").write_text("adapter")
+    with model_files_alone(tmp_path) as folder:
+        assert sorted(file.name for file in folder.iterdir()) == ["config.json", "model.safetensors"]
+        assert (folder / "config.json").read_text() == "config.json"
+    assert "model.safetensors is read alone; what lies beside it is not: adapter_model.safetensors" in caplog.text
+    assert not folder.exists()
+
+
+def test_a_reason_is_that_of_the_first_error_and_is_cut_between_words() -> None:
+    """vLLM wraps it in errors that say to look above."""
+    try:
+        try:
+            raise ValueError("weights " * 500)
+        except ValueError as error:
+            raise RuntimeError("Engine core initialization failed. See root cause above.") from error
+    except RuntimeError as error:
+        said = said_by(error)
+    assert said.startswith("weights weights")
+    assert said.endswith("weights ...")
+    assert said_by(KeyError()) == "KeyError"
+
+
+@pytest.mark.parametrize(("version", "tried"), [("0.32.0", True), ("0.40.1", False)])
+def test_another_version_than_was_tried_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, version: str, tried: bool
+) -> None:
+    """By the doctor, and before it is used; one that cannot be imported is an error with a way out."""
+    vllm = installed.InstalledVllm("vllm", version, frozenset())
+    monkeypatch.setattr(installed, "installed_vllm", lambda: vllm)
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(EngineError, match=rf"vLLM {version} is installed, and cannot be imported: .*docs/engines.md"):
+        installed.imported_vllm()
+    assert ("not among the versions that promptmill was tried with" in caplog.text) != tried
+    assert judged_vllm(vllm).verdict == ("pass" if tried else "warn")
+
+
+def test_rows_whose_logits_are_no_numbers_are_found() -> None:
+    """vLLM counts them under a name of its own."""
+    outputs = [SimpleNamespace(request_id="row-1-ab", num_nans_in_logits=3), SimpleNamespace(
+        request_id="row-2-cd", num_nans_in_logits=0
+    )]  # fmt: skip
+    states = {name: SimpleNamespace(external_req_id=name[:5]) for name in ("row-1-ab", "row-2-cd")}
+    engine = SimpleNamespace(
+        output_processor=SimpleNamespace(request_states=states),
+        engine_core=SimpleNamespace(get_output=lambda: SimpleNamespace(outputs=outputs)),
+    )
+    unsound = UnsoundRows(engine)
+    assert unsound.taken() == set()
+    assert engine.engine_core.get_output().outputs == outputs
+    assert unsound.taken() == {"row-1"}
+    assert unsound.taken() == set()
+
+
+def test_tensors_with_values_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+    """All files are read for it."""
+    save_file({"a": torch.ones(2), "b": torch.tensor([1.0, float("nan")])}, tmp_path / "model.safetensors")
+    assert list(tensors_with_nan(tmp_path)) == ["b"]
 
 
 def test_without_vllm_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

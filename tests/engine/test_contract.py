@@ -129,7 +129,7 @@ def test_told_to_stop_before_the_first_row_it_makes_none(make: Make) -> None:
 
 def test_told_to_stop_in_the_middle_it_ends_with_whole_rows(make: Make) -> None:
     """What it yields is as if it had not been told; and it asks while nothing finishes."""
-    given, done = asked(make, TEXTS * 8), []
+    given, done = asked(make, TEXTS * 16), []  # more than any engine computes at a time
     given = [Request(place, one.seed, one.prompt, one.messages) for place, one in enumerate(given)]
     stop = threading.Event()
     for completion in make(greedy(MOST)).generate(given, stop.is_set):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,9 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from promptmill.files import write_json
 from promptmill.plan import PromptsManifest, cut, recorded_manifest, shard_store
+from promptmill.progress import tell_loading, writer_name
 from promptmill.prompts import PreparedPrompts
 from promptmill.rows import Row
 from promptmill.run import Identity, RunFolder, fix_identity, open_run
@@ -22,6 +25,9 @@ from promptmill.settings import RunSettings
 from promptmill.shard import ShardCounts, ShardManifest
 from promptmill.slurm.options import SlurmOptions
 from promptmill.slurm.submission import Plan, prepare
+from promptmill.status.reading import read_status
+from promptmill.status.showing import shown
+from promptmill.status.values import RunStatus
 from tests.forkserver import run_command
 from tests.terminal import Terminal
 
@@ -114,6 +120,24 @@ def test_scripts_get_one_json_object(tmp_path: Path) -> None:
     assert value["shards"] == {"total": 16, "done": 1, "running": 1, "waiting": 14, "lost": 0}
     assert (value["jobs"], value["made_again"]) == ({}, None)
     assert pytest.approx(9375 / (100 / 99), rel=0.05) == value["eta_seconds"]
+
+
+def test_processes_that_load_their_model_are_told(tmp_path: Path) -> None:
+    """While its processes load, a run is none that stopped, and has no shard under way; once one generates, it runs."""
+    run = big_run(tmp_path / "data", 10_000, done=1)
+    tell_loading(run.progress / f"{writer_name()}.json")
+    loading = read_status(run)
+    assert (loading.state, loading.shards.running, loading.eta_seconds) == ("loading", 0, None)
+    assert [one.doing for one in loading.processes] == ["loading the model"]
+    told(run, "elsewhere-1", doing="shard 2 of 16")
+    assert (read_status(run).state, read_status(run).shards.running) == ("running", 1)
+    assert "loading: the model is being loaded" in _shown(loading)
+
+
+def _shown(value: RunStatus) -> str:
+    console = Console(width=80, file=io.StringIO())
+    console.print(shown(value))
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
 def test_a_process_that_ended_without_a_word_is_not_counted(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -186,7 +187,12 @@ def test_rows_under_way_end_where_no_more_may_begin(loaded: LoadedVllm) -> None:
     assert all(one.finish_reason in ("stop", "length") for one in completions)
 
 
-def test_more_rows_than_vllm_was_started_for_are_refused(loaded: LoadedVllm) -> None:
-    """An option is heeded or refused, and never made less of in silence."""
-    with pytest.raises(ConfigurationError, match=f"--batch-size is {loaded.rows + 1}.*1 to {loaded.rows}"):
-        VllmEngine(loaded, greedy(), batch_size=loaded.rows + 1)
+def test_more_rows_than_vllm_was_started_for_are_no_fault(loaded: LoadedVllm, caplog: pytest.LogCaptureFixture) -> None:
+    """It takes what it can, and the log says how many; as its own class for batches it takes 256 on a CPU."""
+    assert loaded.rows == 256
+    with caplog.at_level(logging.INFO):
+        engine = VllmEngine(loaded, greedy(2), batch_size=loaded.rows + 1)
+    assert "vLLM takes 256 rows at a time here, and no more of --batch-size 257" in caplog.text
+    assert len(run(engine, requests(["one", "two"]))) == 2
+    with pytest.raises(ConfigurationError, match="--batch-size is 0"):
+        VllmEngine(loaded, greedy(), batch_size=0)

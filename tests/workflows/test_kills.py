@@ -66,6 +66,19 @@ def test_a_signal_to_a_run_with_workers_stops_all_of_them(tmp_path: Path, option
     assert {shard for shard, _, _ in committed(only_run(tmp_path / "data"))} == {0, 1}
 
 
+def test_children_end_with_a_parent_that_is_killed(tmp_path: Path, options: list[object]) -> None:
+    """They hear of it, commit what they have, and hold nothing any more."""
+    options = [*options, "--checkpoint-seconds", 3600, "--batch-size", 4, "--max-new-tokens", 20, "--workers", 2]
+    process = start(*options, cwd=tmp_path)
+    wait_until(lambda: len([rows for rows in _rows_told(tmp_path) if rows]) == 2, process)
+    process.kill()
+    said, _ = process.communicate(timeout=60)  # the children have this pipe open as long as they are there
+    assert process.returncode == -signal.SIGKILL
+    assert said.count("finishing the forward pass under way") == 2, said
+    assert {shard for shard, _, _ in committed(only_run(tmp_path / "data"))} == {0, 1}
+    assert len(list(committed(only_run(tmp_path / "data")))) < ROWS
+
+
 def _rows_told(folder: Path) -> list[int]:
     """How many rows each process says that it has made."""
     return [json.loads(path.read_text())["rows"] for path in folder.glob("data/runs/*/progress/*.json")]
