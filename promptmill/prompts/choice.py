@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from promptmill.errors import ConfigurationError
 from promptmill.prompts.batches import Row
-from promptmill.prompts.problems import BadRowError, listed, nearest, shown
+from promptmill.prompts.problems import BadRowError, check_encodable, listed, nearest, shown
 from promptmill.prompts.template import PromptTemplate
 
 Kind = Literal["prompt", "messages"]
@@ -91,15 +91,6 @@ def _checked_text(column: str | None, value: Any) -> str:
         raise BadRowError(column, f"has a NUL character at position {value.index(chr(0)) + 1}")
     check_encodable(column, value)
     return value
-
-
-def check_encodable(column: str | None, value: str) -> None:
-    """Raise `BadRowError` for text that UTF-8 cannot express: half of a surrogate pair."""
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        bad = f"\\u{ord(value[error.start]):04x}"
-        raise BadRowError(column, f"has half of a surrogate pair, {bad}, at character {error.start + 1}") from error
 
 
 def _with_input(instruction: str, row: Row) -> str:

@@ -16,6 +16,7 @@ from promptmill.prompts.batches import Batch
 from promptmill.prompts.choice import Message, PromptChoice, choose_prompt
 from promptmill.prompts.column_types import ColumnTypes
 from promptmill.prompts.hub_dataset import dataset_commit
+from promptmill.prompts.json_text import is_json_text
 from promptmill.prompts.options import PromptOptions
 from promptmill.prompts.prepared import PreparedPrompts
 from promptmill.prompts.problems import BadRowError, Problems
@@ -58,15 +59,21 @@ def prepare_prompts(options: PromptOptions, target: Path) -> PreparedPrompts:
     choice = _choose(reading)
     logger.info("prompts are taken from %s of %s", choice, options.source)
     table = PreparedTable.of(choice, _survey(reading, choice))
-    for column in table.columns:
-        if column.name != column.original:
-            logger.info("column %s travels through as %s, as its name is needed", column.original, column.name)
+    _say_what_changes(table)
     with atomic_write(target) as temporary:
         written = _write(reading, choice, table, temporary)
         if _stamp(reading.source) != stamp:
             raise InvalidRows(f"{options.source} changed while it was read. Start the same command again.")
     logger.info("%d prompts of %s are prepared", written.rows, options.source)
     return PreparedPrompts(written.rows, written.sha256, choice.kind, table.columns, options.source, reading.commit)
+
+
+def _say_what_changes(table: PreparedTable) -> None:
+    for column, kind in zip(table.columns, table.types, strict=True):
+        if column.name != column.original:
+            logger.info("column %s travels through as %s, as its name is needed", column.original, column.name)
+        if is_json_text(kind):
+            logger.info("column %s has objects whose keys differ: it travels through as JSON text", column.original)
 
 
 def _open(options: PromptOptions) -> _Reading:

@@ -45,6 +45,15 @@ class Problems:
         raise InvalidRows("\n".join([head, *self._shown, *tail, "Correct this and give the same command again."]))
 
 
+def check_encodable(column: str | None, value: str) -> None:
+    """Raise `BadRowError` for text that UTF-8 cannot express: half of a surrogate pair."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        bad = f"\\u{ord(value[error.start]):04x}"
+        raise BadRowError(column, f"has half of a surrogate pair, {bad}, at character {error.start + 1}") from error
+
+
 def shown(value: object) -> str:
     """A value as it can stand in a message: on one line, escaped, at most 60 characters."""
     text = ascii(value[:80]) if isinstance(value, str) else ascii(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from promptmill.prompts.batches import BATCH_BYTES, BATCH_ROWS, Batch, Row
 from promptmill.prompts.choice import Kind, Message, PromptChoice
 from promptmill.prompts.column_types import named
+from promptmill.prompts.json_text import is_json_text, json_text
 from promptmill.prompts.prepared import MESSAGES, UserColumn
 from promptmill.prompts.problems import Problems, shown
 
@@ -121,14 +122,14 @@ class TableWriter:
 
     def _array(self, column: UserColumn, kind: pa.DataType, found: pa.DataType) -> pa.Array:
         values = [row.get(column.original) for _, _, row, _, _ in self._pending]
-        if kind != found:
-            values = [without_empty_objects(value) for value in values]
+        form = json_text if is_json_text(found) else without_empty_objects if kind != found else _as_it_is
         try:
-            return pa.array(values, kind)
+            return pa.array([form(value) for value in values], kind)
         except _CANNOT_CONVERT:
             for value, (_, _, _, batch, index) in zip(values, self._pending, strict=True):
-                if not _converts(value, kind):
-                    what = f"is {shown(value)}, which cannot be written as {named(kind)}"
+                if not _converts(value, form, kind):
+                    form_name = "JSON text" if is_json_text(found) else named(kind)
+                    what = f"is {shown(value)}, which cannot be written as {form_name}"
                     self._problems.add(batch.place(index), what, column.original)
             self._problems.raise_if_any()
             raise
@@ -162,6 +163,8 @@ def canonical_json(value: object) -> str:
 
 def writable(kind: pa.DataType) -> pa.DataType:
     """The type as Parquet can hold it: an object without any key, which it cannot, becomes null."""
+    if is_json_text(kind):
+        return pa.string()
     if pa.types.is_struct(kind):
         fields = [pa.field(field.name, writable(field.type)) for field in kind]
         return pa.struct(fields) if fields else pa.null()
@@ -179,9 +182,13 @@ def without_empty_objects(value: Any) -> Any:
     return value
 
 
-def _converts(value: Any, kind: pa.DataType) -> bool:
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _converts(value: Any, form: Callable[[Any], Any], kind: pa.DataType) -> bool:
     try:
-        pa.array([value], kind)
+        pa.array([form(value)], kind)
     except _CANNOT_CONVERT:
         return False
     return True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from promptmill.errors import ConfigurationError, InvalidRows
@@ -119,19 +121,61 @@ def test_options_are_checked_when_they_are_made(options):
 
 
 def test_types_are_found_over_the_whole_source(bench):
-    """Numbers widen, missing values are null, objects gather their keys."""
-    rows = [
-        {"prompt": "p"},
-        *[{"prompt": "p", "n": 1, "o": {"a": [1]}}] * 1500,
-        {"prompt": "p", "n": 0.5, "o": {"b": "x"}},
-    ]
+    """Numbers widen, missing values are null."""
+    rows = [{"prompt": "p"}, *[{"prompt": "p", "n": 1, "o": {"a": [1]}}] * 1500, {"prompt": "p", "n": 0.5}]
     found = bench.rows(bench.write("a.jsonl", lines(*rows)))
     assert found[0] == {"prompt": "p", "n": None, "o": None}
-    assert found[1] == {"prompt": "p", "n": 1.0, "o": {"a": [1], "b": None}}
-    assert found[-1] == {"prompt": "p", "n": 0.5, "o": {"a": None, "b": "x"}}
+    assert found[1] == {"prompt": "p", "n": 1.0, "o": {"a": [1]}}
+    assert found[-1] == {"prompt": "p", "n": 0.5, "o": None}
 
 
-def test_objects_without_keys_become_null(bench):
-    """Parquet cannot hold an object that never has a key."""
-    found = bench.rows(bench.write("a.jsonl", lines({"prompt": "p", "meta": {}, "l": [{}], "o": {"a": {}, "b": 1}})))
-    assert found == [{"prompt": "p", "meta": None, "l": [None], "o": {"a": None, "b": 1}}]
+WEATHER = {"name": "weather", "parameters": {"properties": {"city": {"type": "string"}}, "default": 1}}
+ADD = {"name": "add", "parameters": {"properties": {"y": {"type": ["number", "null"]}, "x": {}}, "default": "é"}}
+
+
+@pytest.mark.parametrize("between", [0, 1500])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ([WEATHER], [ADD]),
+        ([WEATHER], [WEATHER, ADD]),
+        ([WEATHER], []),
+        ({"a": 1}, {"b": "x"}),
+        ({"a": 1}, {}),
+        ({"a": {"b": [1]}}, {"a": {"b": ["x"]}}),
+        ({}, {}),
+        ([{}], [None]),
+        ({str(key): key for key in range(1001)}, {"a": 2**70}),
+    ],
+)
+def test_objects_whose_keys_differ_are_kept_as_json_text(bench, first, second, between, caplog):
+    """No row gets the keys of another, wherever in the file the other stands, and it is said."""
+    caplog.set_level("INFO")
+    rows = [{"prompt": "p", "o": value} for value in (first, *[first] * between, None, second)]
+    found = bench.rows(bench.write("a.jsonl", lines(*rows)))
+    texts = (found[0]["o"], found[-1]["o"])
+    if isinstance(texts[0], str):
+        assert [json.dumps(json.loads(text)) for text in texts] == [json.dumps(first), json.dumps(second)]
+        assert found[-2]["o"] is None
+        assert "column o has objects whose keys differ: it travels through as JSON text" in caplog.text
+    else:
+        assert texts == (first, second)
+    assert isinstance(texts[0], str) == (second != [])
+
+
+def test_parquet_files_whose_objects_differ_are_kept_as_json_text(bench):
+    """Types that a file states are no reason to give its rows the keys of another file's."""
+    for name, value in (("a", {"x": 1}), ("b", {"y": [1.5]})):
+        pq.write_table(pa.table({"prompt": ["p"], "o": [value]}), bench.folder / f"{name}.parquet")
+    found = bench.rows(f"{bench.folder}/*.parquet")
+    assert [json.loads(row["o"]) for row in found] == [{"x": 1}, {"y": [1.5]}]
+
+
+@pytest.mark.parametrize(
+    "bad", [{"b": float("inf")}, {"\ud800": 1}, {"b": "\ud800"}, {"b": json.loads("[" * 70 + "]" * 70)}]
+)
+def test_objects_that_json_cannot_hold_are_refused(bench, bad):
+    """What is wrong within is said of its own line."""
+    path = bench.write("a.jsonl", lines({"prompt": "p", "o": {"a": 1}}, {"prompt": "p", "o": bad}))
+    with pytest.raises(InvalidRows, match=r"line 2, column o: (has|is nested|is .*JSON)"):
+        bench.prepare(path)
