@@ -19,6 +19,8 @@ ENGINES = ("transformers", "vllm", "endpoint")
 ENDPOINT_APIS = ("chat", "completions")
 DEMO = "demo"
 MAX_SAMPLES = 1_000_000
+_LATER_SWITCHES = ("drop_last_answer",)
+"""Not written where they are off, so that runs of versions that did not know them keep their name and fingerprint."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -36,6 +38,7 @@ class RunSettings:
         seed: of the run; each row derives its own from it.
         trust_remote_code: whether Python code that comes with the model is run.
         endpoint_api: which of a server's two ways of generating; None, or any other engine, leaves it to the prompts.
+        drop_last_answer: whether the assistant's turn at the end of messages is left out.
     """
 
     model: str
@@ -53,6 +56,7 @@ class RunSettings:
     engine: str
     trust_remote_code: bool = False
     endpoint_api: str | None = None
+    drop_last_answer: bool = False
 
     def __post_init__(self) -> None:
         _one_of("--dtype", self.dtype, DTYPES)
@@ -85,6 +89,9 @@ class RunSettings:
         if self.endpoint_api is None:
             # So that runs of versions that did not know it keep their name and fingerprint.
             del value["endpoint_api"]
+        for switch in _LATER_SWITCHES:
+            if not value[switch]:
+                del value[switch]
         return value
 
     @classmethod

@@ -77,6 +77,7 @@ class OpenRun(RunParameters, PromptmillTask):
             engine=self.engine,
             trust_remote_code=self.trust_remote_code,
             endpoint_api=self.endpoint_api,
+            drop_last_answer=self.drop_last_answer,
         )
 
     @cached_property

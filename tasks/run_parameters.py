@@ -24,7 +24,12 @@ class RunParameters:
         "OWNER/NAME:SPLIT. Default: 44 varied prompts that come with promptmill.",
     )
     prompt_column = Setting(
-        default=None, description="Column that holds the prompt. Default: prompt, messages, instruction or text."
+        default=None,
+        description="Column that holds the prompt, or a dotted path into one, as body.messages. Default: prompt, "
+        "messages, instruction, text or conversations.",
+    )
+    drop_last_answer = switch(
+        description="Leave out the assistant's turn that messages end with, so that the model answers instead."
     )
     template = Setting(
         default=None,

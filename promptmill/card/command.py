@@ -40,8 +40,8 @@ def command(settings: RunSettings, identity: Identity, prompts_source: str | Non
         "endpoint-url": None if settings.loads_model else "URL",
     }
     given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
-    if settings.trust_remote_code:
-        given.append("--trust-remote-code")
+    switches = {"drop-last-answer": settings.drop_last_answer, "trust-remote-code": settings.trust_remote_code}
+    given += [f"--{name}" for name, on in switches.items() if on]
     return " \\\n    ".join(["luigi --module workflows BuildDataset", *given, "--local-scheduler"])
 
 

@@ -16,6 +16,7 @@ class PromptOptions:
         column: `--prompt-column`: the column that holds the prompt; None to recognise it.
         template: `--template`: Jinja2 text over the row's columns, or `@` and the path of a file with it.
         limit: `--limit`: the first so many prompts; None for all.
+        drop_last_answer: `--drop-last-answer`: of messages that end with the assistant's, leave that out.
 
     Raises:
         ConfigurationError: a value out of its range, or both a column and a template.
@@ -25,6 +26,7 @@ class PromptOptions:
     column: str | None = None
     template: str | None = None
     limit: int | None = None
+    drop_last_answer: bool = False
 
     def __post_init__(self) -> None:
         if not self.source:

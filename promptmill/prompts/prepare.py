@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 
 from promptmill.errors import InvalidRows
 from promptmill.files import atomic_write
-from promptmill.prompts.batches import Batch
-from promptmill.prompts.choice import Message, PromptChoice, choose_prompt
+from promptmill.prompts.batches import Batch, Row
+from promptmill.prompts.choice import PromptChoice, choose_prompt, left_out
 from promptmill.prompts.column_types import ColumnTypes
 from promptmill.prompts.hub_dataset import dataset_commit
 from promptmill.prompts.json_text import is_json_text
+from promptmill.prompts.messages import Message
 from promptmill.prompts.options import PromptOptions
 from promptmill.prompts.prepared import PreparedPrompts
 from promptmill.prompts.problems import BadRowError, Problems
@@ -27,6 +28,7 @@ from promptmill.prompts.template import PromptTemplate, template_text
 
 logger = logging.getLogger(__name__)
 _ROW_OVERHEAD = 200
+_SHOWN = 400
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,6 @@ def prepare_prompts(options: PromptOptions, target: Path) -> PreparedPrompts:
     reading = _open(options)
     stamp = _stamp(reading.source)
     choice = _choose(reading)
-    logger.info("prompts are taken from %s of %s", choice, options.source)
     table = PreparedTable.of(choice, _survey(reading, choice))
     _say_what_changes(table)
     with atomic_write(target) as temporary:
@@ -91,7 +92,20 @@ def _choose(reading: _Reading) -> PromptChoice:
         raise InvalidRows(
             f"{reading.options.source} has no prompts. Put at least one in, or name another file with --prompts."
         )
-    return choose_prompt(first, reading.options.column, reading.template)
+    choice = choose_prompt(first, reading.options, reading.template)
+    _say_what_is_taken(choice, first, reading.options.source)
+    return choice
+
+
+def _say_what_is_taken(choice: PromptChoice, rows: list[Row], source: str) -> None:
+    try:
+        prompt = choice.prompt_of(rows[0])
+    except BadRowError:
+        return  # every bad row is said together, soon
+    logger.info("prompts are taken from %s of %s; the first is %s", choice, source, ascii(prompt)[:_SHOWN])
+    missed = left_out(rows, choice)
+    if missed is not None:
+        logger.warning("%s: %s", source, missed)
 
 
 def _survey(reading: _Reading, choice: PromptChoice) -> dict[str, pa.DataType]:

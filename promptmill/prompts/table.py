@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from promptmill.prompts.batches import BATCH_BYTES, BATCH_ROWS, Batch, Row
-from promptmill.prompts.choice import Kind, Message, PromptChoice
+from promptmill.prompts.choice import Kind, PromptChoice
 from promptmill.prompts.column_types import named
 from promptmill.prompts.json_text import is_json_text, json_text
+from promptmill.prompts.messages import Message
 from promptmill.prompts.prepared import MESSAGES, UserColumn
 from promptmill.prompts.problems import Problems, shown
 

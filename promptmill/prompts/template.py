@@ -82,9 +82,12 @@ class PromptTemplate:
         try:
             with time_limit(MOST_SECONDS), memory_limit(MOST_MEMORY):  # constants are worked out here
                 parsed = environment.parse(text)
-                self._names = meta.find_undeclared_variables(parsed) - {"row"}
+                names = meta.find_undeclared_variables(parsed)
                 self._is_plain = all(isinstance(node, _PLAIN) for node in parsed.find_all(nodes.Node))
                 self._template = environment.from_string(text)
+            self._names = names - {"row"}
+            self.names = None if "row" in names else frozenset(names)
+            """The columns that it names; None if it has all of them, as `row`."""
         except (TimeLimitError, MemoryError, RecursionError) as error:
             raise ConfigurationError("--template is too much work to compile; make it simpler.") from error
         except TemplateSyntaxError as error:
