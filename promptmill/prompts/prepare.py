@@ -137,7 +137,7 @@ def _prompts(batch: Batch, choice: PromptChoice, problems: Problems) -> Iterator
         try:
             yield index, choice.prompt_of(row)
         except BadRowError as error:
-            problems.add(batch.place(index), error.what, error.column)
+            problems.add_row(batch.place(index), error)
 
 
 def _stamp(source: FileSource | HubSource) -> object:
