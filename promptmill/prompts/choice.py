@@ -8,7 +8,9 @@ from typing import Any, Literal
 from promptmill.errors import ConfigurationError
 from promptmill.prompts.batches import Row
 from promptmill.prompts.columns import (
+    CHATS,
     PARTS,
+    RECOGNISED,
     has_path,
     in_template,
     is_filled,
@@ -23,9 +25,6 @@ from promptmill.prompts.problems import BadRowError, listed, nearest
 from promptmill.prompts.template import PromptTemplate
 
 Kind = Literal["prompt", "messages"]
-RECOGNISED = ("prompt", "messages", "instruction", "text")
-_CHATS = ("conversations", "conversation", "body.messages")
-"""What ShareGPT calls it, and where a line of OpenAI's batches has it."""
 _CHAT_NAMES = ("messages", "conversations", "conversation")
 _BESIDE_INSTRUCTION = ("input", "context")
 _SYSTEM = ("system_prompt", "system")
@@ -127,7 +126,7 @@ def choose_prompt(rows: list[Row], options: PromptOptions, template: PromptTempl
         )
     if template is not None:
         return PromptChoice("prompt", None, template)
-    chosen = _recognised(rows) if options.column is None else _given(rows, options.column)
+    chosen = _recognised(rows, options.source) if options.column is None else _given(rows, options.column)
     chat = _is_chat(chosen, values_at(rows, chosen))
     system = next((name for name in _SYSTEM if name != chosen and any(map(_is_text, values_at(rows, name)))), None)
     if options.drop_last_answer and not chat:
@@ -159,12 +158,13 @@ def left_out(rows: list[Row], choice: PromptChoice) -> str | None:
     return f"{said}; a template takes in whatever it names: {option('--template', parts)}"
 
 
-def _recognised(rows: list[Row]) -> str:
-    chosen = next((name for name in (*RECOGNISED, *_CHATS) if has_path(rows, name)), None)
+def _recognised(rows: list[Row], source: str) -> str:
+    chosen = next((name for name in (*RECOGNISED, *CHATS) if has_path(rows, name)), None)
     if chosen is not None:
         return chosen
     columns = list(dict.fromkeys(name for row in rows for name in row))
     likely = likely_prompt(rows)
+    headless = len(columns) == 1 and any(f".{ending}" in source for ending in ("csv", "tsv"))
     raise ConfigurationError(
         f"No column of the prompts is called {', '.join(RECOGNISED[:-1])} or {RECOGNISED[-1]}; "
         f"the columns are {listed(columns)}. "
@@ -174,6 +174,7 @@ def _recognised(rows: list[Row]) -> str:
             else "None of them has text in every row; --template makes a prompt of several, as in "
             "--template 'What is {{ name }}?'"
         )
+        + (" If the first line is a prompt itself, put the line `prompt` before it." if headless else "")
         + _delimiter_hint(columns)
     )
 

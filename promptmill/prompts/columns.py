@@ -15,6 +15,12 @@ PARTS = (
     *("history", "choices", "options"),
 )
 """Columns that people mean to be in the prompt when they stand beside one."""
+RECOGNISED = ("prompt", "messages", "instruction", "text")
+CHATS = ("conversations", "conversation", "body.messages")
+"""What ShareGPT calls it, and where a line of OpenAI's batches has it."""
+KNOWN_NAMES = frozenset(
+    {*RECOGNISED, *CHATS, *LIKELY, *PARTS, "id", "prompt_id", "index", "label", "answer", "response"}
+)
 _DEEPEST = 3
 _ANSWERS = ("answer", "response", "output", "completion", "label", "id", "url")
 

@@ -42,7 +42,14 @@ class _Reading:
 
     def batches(self, problems: Problems) -> Iterator[Batch]:
         """The rows as they are, up to the limit."""
-        return read_batches(self.source, self.commit, problems, self.options.limit)
+        return read_batches(self.source, self.commit, problems, self.options.limit, self.named)
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The columns that the user named."""
+        if self.options.column is not None:
+            return frozenset([self.options.column])
+        return (self.template.names if self.template is not None else None) or frozenset()
 
 
 def prepare_prompts(options: PromptOptions, target: Path) -> PreparedPrompts:

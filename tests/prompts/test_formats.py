@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptmill.errors import InvalidRows
+from promptmill.errors import ConfigurationError, InvalidRows
 
 from .conftest import Workbench
 
@@ -69,6 +69,72 @@ def test_csv_column_without_a_name_is_called_by_its_number(bench):
 def test_tsv_is_split_at_tabs(bench):
     """Commas mean nothing in a .tsv file."""
     assert bench.rows(bench.write("a.tsv", "id\tprompt\n7\ta, b\n")) == [{"prompt": "a, b", "id": "7"}]
+
+
+UNQUOTED = 'prompt\ttopic\n"To be or not\tplay\nHe said\tx\nthat is it"\tplay\nThe end\tz\n'
+
+
+@pytest.mark.parametrize("more", ["", '"Who" is on first\tplay\n', '"open to the end\tplay\n'])
+def test_tsv_without_quoting_is_not_glued_together(bench, more, caplog):
+    """Where each line has the header's number of fields, a quote is a character like others, and it is said."""
+    caplog.set_level("INFO")
+    rows = bench.rows(bench.write("a.tsv", UNQUOTED + more))
+    assert [tuple(row.values()) for row in rows] == [
+        tuple(line.split("\t")) for line in (UNQUOTED + more).splitlines()[1:]
+    ]
+    assert "quotes are characters like others" in caplog.text
+
+
+def test_tsv_with_quoted_line_ends_is_read_as_before(bench, caplog):
+    """A field of several lines stays one, and how many there are is said."""
+    caplog.set_level("INFO")
+    rows = bench.rows(bench.write("a.tsv", 'prompt\tn\n"a\nb\tc"\t1\n"d"\t2\n'))
+    assert [row["prompt"] for row in rows] == ["a\nb\tc", "d"]
+    assert "a.tsv: 1 row spans several lines" in caplog.text
+    assert caplog.text.count("spans") == 1
+
+
+def test_tsv_whose_quotes_mean_both_is_refused(bench):
+    """Nothing is guessed where either reading is wrong for some rows."""
+    with pytest.raises(InvalidRows, match="line 2: has a quote that may open"):
+        bench.prepare(bench.write("a.tsv", UNQUOTED + '"a\nb"\tx\n'))
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;\r"])
+def test_the_line_that_excel_writes_is_no_header(bench, first):
+    """It names the delimiter."""
+    assert bench.rows(bench.write("a.csv", f"{first}\nid;prompt\n1;a, b\n")) == [{"prompt": "a, b", "id": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "expected"),
+    [
+        ("What is 1+1?\nWhat is 2+2?\n", {}, [["What is 1+1?"], ["What is 2+2?"]]),
+        ("1,What is 1+1?\n2,b\n", {"column": "column_2"}, [["What is 1+1?", "1", "What is 1+1?"], ["b", "2", "b"]]),
+        ("1,a\n", {"template": "{{ column_2 }}"}, [["a", "1", "a"]]),
+        ("country,2020\nPeru,2\n", {"column": "country"}, [["Peru", "Peru", "2"]]),
+        (",0,1\n0,a,b\n", {"column": "0"}, [["a", "0", "a", "b"]]),
+        ("prompt,2020\na,b\n", {}, [["a", "b"]]),
+        ("Timestamp,What would you ask?\n1,a\n", {"column": "Timestamp"}, [["1", "1", "a"]]),
+    ],
+)
+def test_first_row_of_a_file_without_header_is_kept(bench, content, options, expected):
+    """A first line that reads like a row is one; names of people's, of pandas and those that they type are a header."""
+    assert [list(row.values()) for row in bench.rows(bench.write("a.csv", content), **options)] == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "said"),
+    [
+        ("1,What is 1+1?\n2,b\n", {}, r"columns are column_1, column_2\. .*--prompt-column column_2"),
+        ("What is 1+1?\nb\n", {"column": "What is 1+1?"}, "columns are prompt"),
+        ("apple\npear\n", {}, "put the line `prompt` before it"),
+    ],
+)
+def test_what_is_proposed_for_a_file_without_header_loses_no_row(bench, content, options, said):
+    """The first row is never proposed as the name of a column alone."""
+    with pytest.raises(ConfigurationError, match=said):
+        bench.prepare(bench.write("a.csv", content), **options)
 
 
 def test_csv_field_may_be_longer_than_pythons_own_limit(prompts_of):
