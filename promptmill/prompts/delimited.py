@@ -41,8 +41,9 @@ class Layout:
 
     def reader(self, lines: Iterator[str]) -> Iterator[list[str]]:
         """The records of the lines."""
-        quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
-        return csv.reader(lines, delimiter=self.delimiter, quoting=quoting, strict=True)
+        if self.quoted:
+            return csv.reader(lines, delimiter=self.delimiter, strict=True)
+        return csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE, strict=True)
 
 
 def layout_of(file: PromptFile, most: int, named: frozenset[str]) -> Layout:

@@ -20,7 +20,7 @@ def checked_text(column: str | None, value: Any) -> str:
         BadRowError: it is no text, or none that a model can go on from.
     """
     if not isinstance(value, str):
-        raise BadRowError(column, "is null, not text" if value is None else f"is {shown(value)}, not text")
+        raise BadRowError(column, "is null (or NaN), not text" if value is None else f"is {shown(value)}, not text")
     if not value.strip():
         raise BadRowError(column, "is empty" if column else "the template gives an empty prompt")
     if "\0" in value:

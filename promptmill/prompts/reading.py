@@ -8,7 +8,7 @@ from functools import partial
 
 from promptmill.prompts.batches import Batch
 from promptmill.prompts.hub_dataset import read_hub
-from promptmill.prompts.json_files import read_json, read_jsonl
+from promptmill.prompts.json_files import read_json
 from promptmill.prompts.parquet_files import read_parquet
 from promptmill.prompts.problems import Problems
 from promptmill.prompts.source import FileSource, HubSource, PromptFile
@@ -18,11 +18,11 @@ _Reader = Callable[[PromptFile, Problems, int], Iterator[Batch]]
 
 
 def _readers(named: frozenset[str]) -> dict[str, _Reader]:
-    delimited = partial(read_csv, named=named)
+    delimited, json = partial(read_csv, named=named), partial(read_json, named=named)
     return {
         "txt": read_txt,
-        "jsonl": read_jsonl,
-        "json": read_json,
+        "jsonl": json,
+        "json": json,
         "csv": delimited,
         "tsv": delimited,
         "parquet": read_parquet,

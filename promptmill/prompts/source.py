@@ -22,14 +22,19 @@ FORMATS = {
     ".tsv": "tsv",
     ".parquet": "parquet",
 }
-COMPRESSIONS = (".gz", ".zst")
-KNOWN = f"{', '.join(FORMATS)}, and all but .parquet also as {' or '.join(COMPRESSIONS)}"
+COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
+KNOWN = f"{', '.join(FORMATS)}, and all but .parquet also as {', '.join(COMPRESSIONS[:-1])} or {COMPRESSIONS[-1]}"
 _HUB_ID = re.compile(r"(?P<repo>[\w][\w.-]*/[\w][\w.-]*)(?::(?P<split>[\w.-]+))?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class PromptFile:
-    """One file of prompts; `name` is how messages call it."""
+    """One file of prompts.
+
+    Attributes:
+        name: how messages call it.
+        compression: the ending that says so; what the file is compressed with, its first bytes say (`lines.opened`).
+    """
 
     path: Path
     name: str

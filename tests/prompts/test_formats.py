@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -156,18 +158,72 @@ def test_parquet_columns_keep_their_types(bench):
     assert written.column("kind").to_pylist() == ["a", "b"]
 
 
-@pytest.mark.parametrize("ending", [".gz", ".zst"])
+COMPRESSED = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".zst": lambda data: pa.Codec("zstd").compress(data, asbytes=True),
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
+
+
+@pytest.mark.parametrize("called", COMPRESSED)
+@pytest.mark.parametrize("ending", COMPRESSED)
+def test_compressed_files_are_read_like_plain_ones(prompts_of, ending, called):
+    """By their first bytes, whatever they are called."""
+    for name, content in (("a.txt", "one\ntwo\n"), ("a.json", '["one", "two"]'), ("a.csv", "prompt\none\ntwo\n")):
+        assert prompts_of(name + called, COMPRESSED[ending](content.encode())) == ["one", "two"]
+
+
+def test_text_that_begins_like_a_compressed_file_is_text(prompts_of):
+    """The letters that name bzip2 are the beginning of words as well."""
+    assert prompts_of("a.txt", "BZhello\nPAR1\n") == ["BZhello", "PAR1"]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
 @pytest.mark.parametrize(
-    ("name", "content"), [("a.txt", "one\ntwo\n"), ("a.json", '["one", "two"]'), ("a.csv", "prompt\none\ntwo\n")]
+    "content",
+    [
+        '[\n  {"prompt": "hi"},\n  {"prompt": "ho"}\n]\n',
+        '[{"prompt": "hi"}, {"prompt": "ho"}]',
+        '["hi", "ho"]\n',
+        '{\n  "prompt": "hi"\n}\n{\n  "prompt": "ho"\n}\n',
+        '{"prompt": "hi"}{"prompt": "ho"}',
+        '{"prompt": ["hi", "ho"]}',
+        '{"prompt": {"0": "hi", "1": "ho"}}',
+        '{"columns": ["prompt"], "index": [0, 1], "data": [["hi"], ["ho"]]}',
+        '{"version": "1.1", "data": [{"prompt": "hi"}, {"prompt": "ho"}]}',
+        '{\n"version": "1.1",\n"data": [{"prompt": "hi"}, {"prompt": "ho"}]\n}',
+    ],
 )
-def test_compressed_files_are_read_like_plain_ones(prompts_of, name, content, ending):
-    """Compression changes nothing but the name."""
-    data = (
-        gzip.compress(content.encode())
-        if ending == ".gz"
-        else pa.Codec("zstd").compress(content.encode(), asbytes=True)
-    )
-    assert prompts_of(name + ending, data) == ["one", "two"]
+def test_json_is_read_by_what_is_in_it(prompts_of, name, content):
+    """Lists in .jsonl, objects over several lines, tables column by column, and rows within an object."""
+    assert prompts_of(name, content) == ["hi", "ho"]
+
+
+@pytest.mark.parametrize(
+    ("row", "options"),
+    [
+        ({"prompt": "hi", "data": [{"a": 1}]}, {}),
+        ({"messages": [{"role": "user", "content": "hi"}], "tags": ["x"]}, {}),
+        ({"question": "hi", "data": [{"a": 1}]}, {"column": "question"}),
+        ({"question": "hi", "data": [{"a": 1}]}, {"template": "{{ question }}"}),
+    ],
+)
+def test_a_file_of_one_row_is_that_row(bench, row, options):
+    """Lists in an object that is a prompt itself are values like others."""
+    (found,) = bench.rows(bench.write("a.jsonl", json.dumps(row)), **options)
+    assert found.items() >= {key: value for key, value in row.items() if key != "prompt"}.items()
+
+
+def test_nan_of_pandas_is_a_missing_value(bench):
+    """Integers beside it stay integers."""
+    content = '{"prompt": "a", "id": 1234567890123456789, "note": "x", "n": NaN}\n'
+    content += '{"prompt": "b", "id": NaN, "note": NaN, "n": Infinity}\n'
+    assert bench.rows(bench.write("a.jsonl", content)) == [
+        {"prompt": "a", "id": 1234567890123456789, "note": "x", "n": None},
+        {"prompt": "b", "id": None, "note": None, "n": float("inf")},
+    ]
 
 
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.jsonl.gz", "a.json.gz", "a.csv.gz", "a.jsonl.zst", "a.txt.zst"])
