@@ -181,6 +181,7 @@ def _recognised(rows: list[Row], source: str) -> str:
 
 def _given(rows: list[Row], column: str) -> str:
     if has_path(rows, column):
+        _refuse_objects(rows, column)
         return column
     columns = list(dict.fromkeys(name for row in rows for name in row))
     raise ConfigurationError(
@@ -188,6 +189,16 @@ def _given(rows: list[Row], column: str) -> str:
         f"the columns are {listed(columns)}."
         f"{nearest(column, columns)}"
     )
+
+
+def _refuse_objects(rows: list[Row], column: str) -> None:
+    values = values_at(rows, column)
+    if values and all(isinstance(value, dict) for value in values):
+        within = likely_prompt(values)
+        name = (
+            f"name what is in them: {option('--prompt-column', f'{column}.{within}')}" if within else "it has no text"
+        )
+        raise ConfigurationError(f"--prompt-column {column} holds objects, not text or messages; {name}")
 
 
 def _is_chat(column: str, values: list[Any]) -> bool:

@@ -17,6 +17,8 @@ class PromptOptions:
         template: `--template`: Jinja2 text over the row's columns, or `@` and the path of a file with it.
         limit: `--limit`: the first so many prompts; None for all.
         drop_last_answer: `--drop-last-answer`: of messages that end with the assistant's, leave that out.
+        prompt_per_file: `--prompt-per-file`: a .txt file is one prompt, not one a line.
+        file_column: `--file-column`: the column to write the name of a row's file into; None for none.
 
     Raises:
         ConfigurationError: a value out of its range, or both a column and a template.
@@ -27,6 +29,8 @@ class PromptOptions:
     template: str | None = None
     limit: int | None = None
     drop_last_answer: bool = False
+    prompt_per_file: bool = False
+    file_column: str | None = None
 
     def __post_init__(self) -> None:
         if not self.source:

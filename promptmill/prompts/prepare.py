@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from promptmill.errors import InvalidRows
+from promptmill.errors import ConfigurationError, InvalidRows
 from promptmill.files import atomic_write
 from promptmill.prompts.batches import Batch, Row
 from promptmill.prompts.choice import PromptChoice, choose_prompt, left_out
@@ -21,7 +21,7 @@ from promptmill.prompts.messages import Message
 from promptmill.prompts.options import PromptOptions
 from promptmill.prompts.prepared import PreparedPrompts
 from promptmill.prompts.problems import BadRowError, Problems
-from promptmill.prompts.reading import read_batches
+from promptmill.prompts.reading import How, read_batches
 from promptmill.prompts.source import FileSource, HubSource, locate
 from promptmill.prompts.table import PreparedTable, TableWriter
 from promptmill.prompts.template import PromptTemplate, template_text
@@ -42,7 +42,8 @@ class _Reading:
 
     def batches(self, problems: Problems) -> Iterator[Batch]:
         """The rows as they are, up to the limit."""
-        return read_batches(self.source, self.commit, problems, self.options.limit, self.named)
+        how = How(self.named, self.options.prompt_per_file, self.options.file_column)
+        return read_batches(self.source, self.commit, problems, self.options.limit, how)
 
     @property
     def named(self) -> frozenset[str]:
@@ -72,7 +73,7 @@ def prepare_prompts(options: PromptOptions, target: Path) -> PreparedPrompts:
         written = _write(reading, choice, table, temporary)
         if _stamp(reading.source) != stamp:
             raise InvalidRows(f"{options.source} changed while it was read. Start the same command again.")
-    logger.info("%d prompts of %s are prepared", written.rows, options.source)
+    _say_what_there_is(reading, written)
     return PreparedPrompts(written.rows, written.sha256, choice.kind, table.columns, options.source, reading.commit)
 
 
@@ -84,9 +85,29 @@ def _say_what_changes(table: PreparedTable) -> None:
             logger.info("column %s has objects whose keys differ: it travels through as JSON text", column.original)
 
 
+def _say_what_there_is(reading: _Reading, written: TableWriter) -> None:
+    options, source = reading.options, reading.source
+    logger.info("%d prompts of %s are prepared", written.rows, options.source)
+    files = source.files if isinstance(source, FileSource) else ()
+    if len(files) > 1:
+        logger.info("%d files match %s", len(files), options.source)
+    if files and all(file.format == "txt" for file in files) and not options.prompt_per_file:
+        count = "1 file" if len(files) == 1 else f"{len(files)} files"
+        logger.info("%s, %d lines, a prompt each; --prompt-per-file makes a prompt of a file", count, written.rows)
+    repeated = written.rows - written.different
+    if repeated:
+        logger.warning(
+            "%d of %d prompts come a second time or more; %d are different", repeated, written.rows, written.different
+        )
+
+
 def _open(options: PromptOptions) -> _Reading:
     template = None if options.template is None else PromptTemplate(template_text(options.template))
     source = locate(options.source)
+    if options.prompt_per_file and not (
+        isinstance(source, FileSource) and all(f.format == "txt" for f in source.files)
+    ):
+        raise ConfigurationError(f"--prompt-per-file is for .txt files, and {options.source} has others. Leave it out.")
     commit = dataset_commit(source) if isinstance(source, HubSource) else None
     return _Reading(options, source, commit, template)
 

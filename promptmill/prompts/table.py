@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -77,7 +79,13 @@ class TableWriter:
         self._pending: list[tuple[str, Any, Row, Batch, int]] = []
         self._size = 0
         self._group: list[pa.Table] = []
+        self._seen = array("Q")
         self.rows = 0
+
+    @property
+    def different(self) -> int:
+        """How many of the prompts written so far differ from each other."""
+        return int(np.unique(np.frombuffer(self._seen, dtype=np.uint64)).size)
 
     @property
     def sha256(self) -> str:
@@ -89,7 +97,9 @@ class TableWriter:
         text = prompt if isinstance(prompt, str) else canonical_json(prompt)
         if self._pending and self._size + size + len(text) > BATCH_BYTES:
             self._convert()
-        prompt_id = f"{self.rows:08d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        digest = hashlib.sha256(text.encode())
+        prompt_id = f"{self.rows:08d}-{digest.hexdigest()[:8]}"
+        self._seen.append(int.from_bytes(digest.digest()[:8], "big"))  # 8 bytes a row, however long the prompts are
         self._pending.append((prompt_id, prompt, batch.rows[index], batch, index))
         self._size += size + len(text)
         self.rows += 1

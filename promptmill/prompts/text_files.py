@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from promptmill.prompts.batches import Batch, Row, in_batches
 from promptmill.prompts.delimited import Layout, layout_of, long_fields, numbered_names
-from promptmill.prompts.lines import numbered_lines
+from promptmill.prompts.lines import LONGEST_LINE, numbered_lines
 from promptmill.prompts.problems import Problems, listed
 from promptmill.prompts.source import PromptFile
 
@@ -26,6 +26,18 @@ def read_txt(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]
     )
     rows = ((number, {"prompt": line}, len(line)) for number, line in lines if line.strip())
     return in_batches(file.name, rows, most)
+
+
+def read_text(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]:
+    """The whole file as one prompt, without the line end at its end."""
+    size, lines = 0, []
+    for _, line in numbered_lines(file, problems):
+        size += len(line)
+        if size > LONGEST_LINE:
+            problems.add(file.name, f"is longer than {LONGEST_LINE // 1_000_000} MB, and has to be one prompt")
+            return iter(())
+        lines.append(line)
+    return in_batches(file.name, [(1, {"prompt": "".join(lines).rstrip("\r\n")}, size)], most)
 
 
 def _is_all_of_an_old_file(file: PromptFile, number: int, line: str, problems: Problems) -> bool:

@@ -114,6 +114,12 @@ def test_the_column_that_is_proposed_is_a_likely_one(bench, row, proposed):
     assert bench.prepare(path, column=column).rows == 2
 
 
+def test_a_path_into_a_column_of_objects_is_proposed(bench):
+    """What is printed leads to the messages in a line of OpenAI's batches."""
+    with pytest.raises(ConfigurationError, match=r"holds objects.*: --prompt-column body\.messages"):
+        bench.prepare(bench.write("a.jsonl", lines(BATCH)), column="body")
+
+
 def test_nothing_is_proposed_where_no_column_has_text(bench):
     """A column of numbers makes no prompt."""
     with pytest.raises(ConfigurationError, match=r"columns are x, y\. None of them has text in every row; --template"):
