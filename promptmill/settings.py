@@ -19,6 +19,8 @@ ENGINES = ("transformers", "vllm", "endpoint")
 ENDPOINT_APIS = ("chat", "completions")
 DEMO = "demo"
 MAX_SAMPLES = 1_000_000
+_LATER_SETTINGS = ("drop_last_answer", "prompt_per_file", "file_column")
+"""Not written where they are off, so that runs of versions that did not know them keep their name and fingerprint."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -36,6 +38,9 @@ class RunSettings:
         seed: of the run; each row derives its own from it.
         trust_remote_code: whether Python code that comes with the model is run.
         endpoint_api: which of a server's two ways of generating; None, or any other engine, leaves it to the prompts.
+        drop_last_answer: whether the assistant's turn at the end of messages is left out.
+        prompt_per_file: whether a .txt file is one prompt.
+        file_column: the column that says which file a row came from; None for none.
     """
 
     model: str
@@ -53,6 +58,9 @@ class RunSettings:
     engine: str
     trust_remote_code: bool = False
     endpoint_api: str | None = None
+    drop_last_answer: bool = False
+    prompt_per_file: bool = False
+    file_column: str | None = None
 
     def __post_init__(self) -> None:
         _one_of("--dtype", self.dtype, DTYPES)
@@ -62,7 +70,7 @@ class RunSettings:
             raise ConfigurationError(
                 f"--samples-per-prompt is {self.samples_per_prompt}; it has to be 1 to {MAX_SAMPLES}."
             )
-        for option in ("model", "revision", "prompt_column", "template", "system_prompt"):
+        for option in ("model", "revision", "prompt_column", "template", "system_prompt", "file_column"):
             check_unicode(f"--{option.replace('_', '-')}", getattr(self, option))
         self._require_what_fits_the_engine()
         if self.limit is not None:
@@ -85,6 +93,9 @@ class RunSettings:
         if self.endpoint_api is None:
             # So that runs of versions that did not know it keep their name and fingerprint.
             del value["endpoint_api"]
+        for name in _LATER_SETTINGS:
+            if not value[name]:
+                del value[name]
         return value
 
     @classmethod

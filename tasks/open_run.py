@@ -80,6 +80,9 @@ class OpenRun(RunParameters, PromptmillTask):
             engine=self.engine,
             trust_remote_code=self.trust_remote_code,
             endpoint_api=self.endpoint_api,
+            drop_last_answer=self.drop_last_answer,
+            prompt_per_file=self.prompt_per_file,
+            file_column=self.file_column,
         )
 
     @cached_property

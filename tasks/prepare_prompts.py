@@ -28,6 +28,9 @@ class PreparePrompts(Stage):
             column=settings.prompt_column,
             template=settings.template,
             limit=settings.limit,
+            drop_last_answer=settings.drop_last_answer,
+            prompt_per_file=settings.prompt_per_file,
+            file_column=settings.file_column,
         )
         prepared = prepare_prompts(options, self.folder.prompts_table)
         write_manifest(self.folder, prepared, settings.samples_per_prompt, self.small_shard_rows)

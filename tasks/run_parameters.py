@@ -20,12 +20,20 @@ class RunParameters:
     revision = Setting(default=None, description="Branch, tag or commit of the model. Default: main.")
     prompts = Setting(
         default=None,
-        description="File or glob (.txt .jsonl .json .csv .tsv .parquet) or Hub dataset as OWNER/NAME or "
-        "OWNER/NAME:SPLIT. Default: 44 varied prompts that come with promptmill.",
+        description="File, folder or glob (.txt .jsonl .json .csv .tsv .parquet) or Hub dataset as OWNER/NAME, "
+        "OWNER/NAME:SPLIT or OWNER/NAME:CONFIG:SPLIT, with @REVISION after the name. "
+        "Default: 44 varied prompts that come with promptmill.",
     )
     prompt_column = Setting(
-        default=None, description="Column that holds the prompt. Default: prompt, messages, instruction or text."
+        default=None,
+        description="Column that holds the prompt, or a dotted path into one, as body.messages. Default: prompt, "
+        "messages, instruction, text or conversations.",
     )
+    drop_last_answer = switch(
+        description="Leave out the assistant's turn that messages end with, so that the model answers instead."
+    )
+    prompt_per_file = switch(description="Make one prompt of each .txt file, instead of one a line.")
+    file_column = Setting(default=None, description="Column to write the name of a row's file into. Default: none.")
     template = Setting(
         default=None,
         description="Jinja2 template over a row's columns that makes the prompt, or @FILE that holds one.",

@@ -21,6 +21,7 @@ def command(settings: RunSettings, identity: Identity, prompts_source: str | Non
         "revision": identity.revision if kind == "hub" else None,
         "prompts": prompts_source,
         "prompt-column": settings.prompt_column,
+        "file-column": settings.file_column,
         "template": settings.template,
         "system-prompt": settings.system_prompt,
         "limit": settings.limit,
@@ -40,8 +41,12 @@ def command(settings: RunSettings, identity: Identity, prompts_source: str | Non
         "endpoint-url": None if settings.loads_model else "URL",
     }
     given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
-    if settings.trust_remote_code:
-        given.append("--trust-remote-code")
+    switches = {
+        "drop-last-answer": settings.drop_last_answer,
+        "prompt-per-file": settings.prompt_per_file,
+        "trust-remote-code": settings.trust_remote_code,
+    }
+    given += [f"--{name}" for name, on in switches.items() if on]
     return " \\\n    ".join(["luigi --module workflows BuildDataset", *given, "--local-scheduler"])
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -63,6 +63,15 @@ def of_table(file: str, table: pa.Table | pa.RecordBatch, first: int) -> Batch:
     schema = pa.schema([pa.field(field.name, plain_type(field.type)) for field in table.schema])
     numbers = list(range(first, first + table.num_rows))
     return Batch(file, "row", numbers, table.to_pylist(), table.nbytes, schema)
+
+
+def with_columns(batch: Batch, columns: Mapping[str, str | None]) -> Batch:
+    """The batch with texts that are the same in all its rows; a column that is there already stays as it is."""
+    rows = [{**columns, **row} for row in batch.rows]
+    if batch.schema is None:
+        return replace(batch, rows=rows)
+    new = [pa.field(name, pa.string()) for name in columns if name not in batch.schema.names]
+    return replace(batch, rows=rows, schema=pa.schema([*batch.schema, *new]))
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -11,12 +11,11 @@ import pyarrow as pa
 
 from promptmill.errors import InvalidRows
 from promptmill.prompts.batches import Batch
-from promptmill.prompts.choice import check_encodable
-from promptmill.prompts.problems import BadRowError, Problems, shown
+from promptmill.prompts.json_text import DEEPEST, JSON, check_json, fits_json, is_json_text, too_deep
+from promptmill.prompts.problems import BadRowError, Problems, check_encodable, shown
 
 logger = logging.getLogger(__name__)
 MOST_COLUMNS = 1000
-DEEPEST = 64
 _INT64 = range(-(2**63), 2**63)
 _SCALARS: dict[frozenset[type], pa.DataType] = {
     frozenset(): pa.null(),
@@ -24,6 +23,10 @@ _SCALARS: dict[frozenset[type], pa.DataType] = {
     frozenset({float}): pa.float64(),
     frozenset({int, float}): pa.float64(),
 }
+
+
+class ConflictError(BadRowError):
+    """Values that have no type in common."""
 
 
 class ColumnTypes:
@@ -85,6 +88,9 @@ class ColumnTypes:
 def infer(values: Sequence[Any], depth: int = 0) -> pa.DataType:
     """The type of JSON values, exactly: true is no number, and text is nothing else.
 
+    Objects whose keys, or the types behind them, differ are `JSON`: one Arrow type for all of them would give each the
+    keys of the others.
+
     Raises:
         BadRowError: the values have no type in common, or cannot be written at all.
     """
@@ -99,23 +105,31 @@ def infer(values: Sequence[Any], depth: int = 0) -> pa.DataType:
     if kinds in _SCALARS:
         return _SCALARS[kinds]
     if depth >= DEEPEST:
-        raise BadRowError(None, f"is nested more than {DEEPEST} deep")
+        raise too_deep()
     present = [value for value in values if value is not None]
     if kinds == {list}:
         return pa.list_(infer(list(chain.from_iterable(present)), depth + 1))
     if kinds == {dict}:
         return _struct(present, depth)
-    raise BadRowError(None, f"has values of different types: {shown(present)}")
+    raise ConflictError(None, f"has values of different types: {shown(present)}")
 
 
 def merge(left: pa.DataType, right: pa.DataType) -> pa.DataType:
-    """The type that holds values of both.
+    """The type that holds values of both, without a key that either has not.
 
     Raises:
         BadRowError: there is none; its column is set, to tell it from a value that is bad by itself.
     """
     if left == right or pa.types.is_null(right):
         return left
+    if pa.types.is_null(left):
+        return right
+    if JSON in (left, right):
+        return _as_json(left, right)
+    if pa.types.is_list(left) and pa.types.is_list(right):
+        return pa.list_(merge(left.value_type, right.value_type))
+    if pa.types.is_struct(left) and pa.types.is_struct(right):
+        return _merged_objects(left, right)
     try:
         pair = [pa.schema([pa.field("value", kind)]) for kind in (left, right)]
         return pa.unify_schemas(pair, promote_options="permissive").field("value").type
@@ -135,16 +149,43 @@ def named(kind: pa.DataType) -> str:
         return f"a list of ({named(kind.value_type)})"
     if pa.types.is_struct(kind):
         return f"an object with ({', '.join(f'{field.name}: {named(field.type)}' for field in list(kind)[:8])})"
+    if kind == JSON:
+        return "objects whose keys differ"
     return "null" if pa.types.is_null(kind) else str(kind)
 
 
 def _struct(values: Sequence[dict[str, Any]], depth: int) -> pa.DataType:
-    keys = list(dict.fromkeys(chain.from_iterable(values)))
-    if len(keys) > MOST_COLUMNS:
-        raise BadRowError(None, f"has more than {MOST_COLUMNS} different keys; write the object as JSON text")
-    for key in keys:
-        check_encodable(None, key)
-    return pa.struct([pa.field(key, infer([v[key] for v in values if key in v], depth + 1)) for key in keys])
+    keys = values[0].keys()
+    if keys and len(keys) <= MOST_COLUMNS and all(value.keys() == keys for value in values):
+        for key in keys:
+            check_encodable(None, key)
+        try:
+            return _object_of({key: infer([value[key] for value in values], depth + 1) for key in keys})
+        except ConflictError:
+            pass
+    for value in values:
+        check_json(value, depth)
+    return JSON
+
+
+def _object_of(types: Mapping[str, pa.DataType]) -> pa.DataType:
+    return JSON if any(map(is_json_text, types.values())) else pa.struct(list(types.items()))
+
+
+def _merged_objects(left: pa.StructType, right: pa.StructType) -> pa.DataType:
+    if {field.name for field in left} != {field.name for field in right}:
+        return _as_json(left, right)
+    try:
+        return _object_of({field.name: merge(field.type, right.field(field.name).type) for field in left})
+    except BadRowError:
+        return _as_json(left, right)
+
+
+def _as_json(left: pa.DataType, right: pa.DataType) -> pa.DataType:
+    objects = all(kind == JSON or pa.types.is_struct(kind) for kind in (left, right))
+    if not (objects and fits_json(left) and fits_json(right)):
+        raise BadRowError("value", f"is {named(right)}")
+    return JSON
 
 
 def _check_numbers(values: Sequence[Any]) -> None:

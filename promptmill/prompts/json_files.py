@@ -1,49 +1,103 @@
-"""Readers of .jsonl and .json files; a list in a .json file is read element by element."""
+"""Reader of .jsonl and .json files: what is in a file decides how it is read, whichever of the two it is called."""
 
 from __future__ import annotations
 
-import codecs
 import json
-import zlib
-from collections.abc import Iterator
-from typing import BinaryIO
-
-import pyarrow as pa
+import logging
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Literal
 
 from promptmill.prompts.batches import Batch, Row, in_batches
-from promptmill.prompts.lines import BOM, LONGEST_LINE, damage, numbered_lines, opened
+from promptmill.prompts.json_shapes import lists_of_rows, rows_by_column
+from promptmill.prompts.json_values import DECODER, TwiceError, ValueReader
+from promptmill.prompts.lines import DAMAGES, damage, numbered_lines, opened, place
 from promptmill.prompts.problems import Problems, shown
 from promptmill.prompts.source import PromptFile
 
-_BLOCK = 1 << 17
-_SPACE = " \t\r\n"
+logger = logging.getLogger(__name__)
 _NAMES = {list: "a list", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
+_Way = Literal["lines", "list", "objects", "one object"]
+_Read = Callable[[ValueReader], Iterator[tuple[int, object, int]]]
 
 
-def read_jsonl(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]:
-    """An object, or a string, a line; blank lines are skipped."""
-    return in_batches(file.name, _line_rows(file, problems), most)
+def read_json(file: PromptFile, problems: Problems, most: int, named: frozenset[str] = frozenset()) -> Iterator[Batch]:
+    """Objects or strings: one a line, or in a list, or over several lines each; or one object that the rows are in.
+
+    Args:
+        named: the columns that the user named: an object that has one is a row.
+    """
+    way = _way_of(file)
+    if way == "one object":
+        return _read_one_object(file, problems, most, named)
+    if way == "lines":
+        return in_batches(file.name, _line_rows(file, problems), most)
+    read = ValueReader.elements if way == "list" else ValueReader.values
+    return in_batches(file.name, _value_rows(file, problems, read), most)
 
 
-def read_json(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]:
-    """A list of objects or strings; a file whose first line is a whole object is read as .jsonl."""
-    if not _starts_with_an_object(file):
-        return in_batches(file.name, _list_rows(file, problems), most)
-    first = next((line for _, line in numbered_lines(file, Problems(file.name)) if line.strip()), "")
+def _way_of(file: PromptFile) -> _Way:
+    """How a file is written, seen from its first two lines that are not blank."""
+    there = (line for _, line in numbered_lines(file, Problems(file.name)) if line.strip())
+    first, second = next(there, ""), next(there, None)
+    mark = first.lstrip()[:1]
+    if mark == "{":
+        if _is_whole(first):
+            return "lines" if second is not None else "one object"
+        objects = _first_objects(file)
+        return "lines" if not objects else "one object" if len(objects) == 1 else "objects"
+    if mark == "[" and not (file.format == "jsonl" and second is not None and _is_whole(first)):
+        return "list"
+    return "list" if file.format == "json" else "lines"
+
+
+def _is_whole(line: str) -> bool:
     try:
-        json.loads(first)
-    except (ValueError, RecursionError):
-        problems.add(file.name, "is one JSON object; it has to be a list of objects, or .jsonl with an object a line")
-        return iter(())
-    return read_jsonl(file, problems, most)
+        DECODER.decode(line)
+    except (json.JSONDecodeError, RecursionError):
+        return False
+    except ValueError:
+        return True  # JSON, with something in it that is refused later
+    return True
 
 
-def _starts_with_an_object(file: PromptFile) -> bool:
+def _first_objects(file: PromptFile) -> list[Any]:
+    """The first two values of a file; none if there is something else."""
     try:
         with opened(file) as stream:
-            return stream.read(1 << 12).removeprefix(BOM).lstrip().startswith(b"{")
-    except (EOFError, zlib.error, pa.ArrowException, OSError):
-        return False  # read as a list, which says what is wrong
+            return [value for _, value, _ in islice(ValueReader(stream).values(), 2)]
+    except TwiceError:
+        return [{}, {}]  # said when they are read as objects
+    except (ValueError, RecursionError, *DAMAGES):
+        return []
+
+
+def _read_one_object(file: PromptFile, problems: Problems, most: int, named: frozenset[str]) -> Iterator[Batch]:
+    given = [(line, row, size) for line, row, size in _value_rows(file, problems, ValueReader.values)]
+    for line, row, size in given:
+        rows = _rows_within(file, row, problems, named)
+        if rows is None:
+            yield from in_batches(file.name, [(line, row, size)], most)
+        elif rows:
+            numbered = ((number, inner, size // len(rows)) for number, inner in enumerate(rows, 1))
+            yield from (replace(batch, unit="row") for batch in in_batches(file.name, numbered, most))
+
+
+def _rows_within(file: PromptFile, value: Row, problems: Problems, named: frozenset[str]) -> list[Row] | None:
+    """The rows in an object; None if it is a row itself."""
+    keys = lists_of_rows(value, named)
+    if len(keys) > 1:
+        command = f"jq -c {shlex.quote(f'.[{json.dumps(keys[0])}][]')} {shlex.quote(file.name)} > prompts.jsonl"
+        problems.add(file.name, f"is one object with several lists of rows, {', '.join(keys)}; take one out: {command}")
+        return []
+    by_column = None if keys else rows_by_column(value)
+    if by_column is not None:
+        logger.info("%s is one object with a list a column: %d rows", file.name, len(by_column))
+    elif keys:
+        logger.info("%s is one object; its rows are those of %s", file.name, keys[0])
+    return value[keys[0]] if keys else by_column
 
 
 def _line_rows(file: PromptFile, problems: Problems) -> Iterator[tuple[int, Row, int]]:
@@ -51,7 +105,7 @@ def _line_rows(file: PromptFile, problems: Problems) -> Iterator[tuple[int, Row,
         if line.isspace():
             continue
         try:
-            value = json.loads(line)
+            value = DECODER.decode(line)
         except (ValueError, RecursionError) as error:
             problems.add(f"{file.name}, line {number}", _json_problem(error))
             continue
@@ -60,12 +114,12 @@ def _line_rows(file: PromptFile, problems: Problems) -> Iterator[tuple[int, Row,
             yield number, row, len(line)
 
 
-def _list_rows(file: PromptFile, problems: Problems) -> Iterator[tuple[int, Row, int]]:
-    line = 1
+def _value_rows(file: PromptFile, problems: Problems, read: _Read) -> Iterator[tuple[int, Row, int]]:
+    line = 0
     try:
         with opened(file) as stream:
-            reader = _ListReader(stream)
-            for line, value, size in reader:
+            reader = ValueReader(stream)
+            for line, value, size in read(reader):
                 row = _row(value, f"{file.name}, line {line}", problems)
                 if row is not None:
                     yield line, row, size
@@ -73,93 +127,8 @@ def _list_rows(file: PromptFile, problems: Problems) -> Iterator[tuple[int, Row,
         problems.add(f"{file.name}, line {reader.bad_line}", f"is not UTF-8 ({error.reason}); save the file as UTF-8")
     except (ValueError, RecursionError) as error:
         problems.add(f"{file.name}, line {reader.line}", _json_problem(error))
-    except (EOFError, zlib.error, pa.ArrowException, OSError) as error:
-        problems.add(f"{file.name}, after line {line}", damage(error, file))
-
-
-class _ListReader:
-    """The elements of a JSON list with the line each starts on and its length; memory holds one element."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
-        self._json = json.JSONDecoder()
-        self._text = ""
-        self._at = 0
-        self._ended = False
-        self._decoded_lines = 1
-        self.line = 1
-
-    @property
-    def bad_line(self) -> int:
-        """The line on which decoding failed."""
-        return self._decoded_lines
-
-    def __iter__(self) -> Iterator[tuple[int, object, int]]:
-        mark = self._next_mark()
-        if not mark:
-            return
-        if mark != "[":
-            raise ValueError("the file has to be a list of objects or strings, in [ and ]")
-        self._at += 1
-        mark = self._next_mark()
-        while mark != "]":
-            line = self.line
-            value, size = self._element()
-            yield line, value, size
-            mark = self._next_mark()
-            if mark not in (",", "]"):
-                raise ValueError("a comma or ] is missing" if mark else "the list is not closed with ]")
-            if mark == ",":
-                self._at += 1
-                mark = self._next_mark()
-                if mark in ("", "]"):
-                    raise ValueError("nothing comes after the last comma")
-        self._at += 1
-        if self._next_mark():
-            raise ValueError("there is more after the end of the list")
-
-    def _next_mark(self) -> str:
-        while True:
-            start = self._at
-            while self._at < len(self._text) and self._text[self._at] in _SPACE:
-                self._at += 1
-            self.line += self._text.count("\n", start, self._at)
-            if self._at < len(self._text):
-                return self._text[self._at]
-            if not self._more(_BLOCK):
-                return ""
-
-    def _element(self) -> tuple[object, int]:
-        while True:
-            try:
-                value, end = self._json.raw_decode(self._text, self._at)
-            except json.JSONDecodeError as error:
-                if len(self._text) - self._at > LONGEST_LINE or not self._more(max(_BLOCK, len(self._text))):
-                    self.line += self._text.count("\n", self._at, error.pos)
-                    raise ValueError(error.msg) from error
-                continue
-            if end == len(self._text) and self._more(_BLOCK):
-                continue
-            size = end - self._at
-            self.line += self._text.count("\n", self._at, end)
-            self._at = end
-            return value, size
-
-    def _more(self, size: int) -> bool:
-        if self._ended:
-            return False
-        block = self._stream.read(size)
-        self._ended = not block
-        try:
-            text = self._decoder.decode(block, final=self._ended)
-        except UnicodeDecodeError as error:
-            self._decoded_lines += error.object[: error.start].count(b"\n")
-            raise
-        self._decoded_lines += text.count("\n")
-        self._text = self._text[self._at :] + text
-        self._at = 0
-        return not self._ended
+    except DAMAGES as error:
+        problems.add(place(file, line), damage(error, file))
 
 
 def _row(value: object, place: str, problems: Problems) -> Row | None:
@@ -174,6 +143,8 @@ def _row(value: object, place: str, problems: Problems) -> Row | None:
 def _json_problem(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "is nested too deep"
+    if isinstance(error, TwiceError):
+        return f"has the key {str(error)!a} twice in one object, so that one value would be lost; rename one of them"
     if isinstance(error, json.JSONDecodeError):
         return f"is not JSON: {error.msg} (character {error.colno})"
     return f"is not JSON: {str(error).split(';')[0]}"

@@ -16,6 +16,9 @@ class PromptOptions:
         column: `--prompt-column`: the column that holds the prompt; None to recognise it.
         template: `--template`: Jinja2 text over the row's columns, or `@` and the path of a file with it.
         limit: `--limit`: the first so many prompts; None for all.
+        drop_last_answer: `--drop-last-answer`: of messages that end with the assistant's, leave that out.
+        prompt_per_file: `--prompt-per-file`: a .txt file is one prompt, not one a line.
+        file_column: `--file-column`: the column to write the name of a row's file into; None for none.
 
     Raises:
         ConfigurationError: a value out of its range, or both a column and a template.
@@ -25,6 +28,9 @@ class PromptOptions:
     column: str | None = None
     template: str | None = None
     limit: int | None = None
+    drop_last_answer: bool = False
+    prompt_per_file: bool = False
+    file_column: str | None = None
 
     def __post_init__(self) -> None:
         if not self.source:

@@ -1,4 +1,4 @@
-"""Reader of .parquet files."""
+"""Readers of .parquet files, and of the .arrow files that `save_to_disk` of datasets writes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from promptmill.prompts.problems import Problems, listed
 from promptmill.prompts.source import PromptFile
 
 _BUFFER = 1 << 20
+_FILE_MAGIC = b"ARROW1"
 
 
 def read_parquet(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]:
@@ -32,6 +33,30 @@ def read_parquet(file: PromptFile, problems: Problems, most: int) -> Iterator[Ba
                     return
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         problems.add(f"{file.name}, from row {row}", damage(error, file))
+
+
+def read_arrow(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]:
+    """The same of a stream of Arrow batches, or of a file of them."""
+    row = 1
+    try:
+        with pa.memory_map(str(file.path)) as mapped:
+            for batch in _arrow_batches(mapped):
+                for start in range(0, batch.num_rows, BATCH_ROWS):
+                    yield of_table(file.name, batch.slice(start, min(BATCH_ROWS, most + 1 - row)), row)
+                    row += min(BATCH_ROWS, batch.num_rows - start)
+                    if row > most:
+                        return
+    except (pa.ArrowException, OSError, ValueError) as error:
+        problems.add(f"{file.name}, from row {row}", damage(error, file))
+
+
+def _arrow_batches(mapped: pa.MemoryMappedFile) -> Iterator[pa.RecordBatch]:
+    if mapped.read(len(_FILE_MAGIC)) == _FILE_MAGIC:
+        reader = pa.ipc.open_file(mapped)
+        yield from (reader.get_batch(index) for index in range(reader.num_record_batches))
+    else:
+        mapped.seek(0)
+        yield from pa.ipc.open_stream(mapped)
 
 
 def _rows_a_batch(metadata: pq.FileMetaData) -> int:

@@ -10,22 +10,25 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from promptmill.errors import InvalidRows
+from promptmill.errors import ConfigurationError, InvalidRows
 from promptmill.files import atomic_write
-from promptmill.prompts.batches import Batch
-from promptmill.prompts.choice import Message, PromptChoice, choose_prompt
+from promptmill.prompts.batches import Batch, Row
+from promptmill.prompts.choice import PromptChoice, choose_prompt, left_out
 from promptmill.prompts.column_types import ColumnTypes
 from promptmill.prompts.hub_dataset import dataset_commit
+from promptmill.prompts.json_text import is_json_text
+from promptmill.prompts.messages import Message
 from promptmill.prompts.options import PromptOptions
 from promptmill.prompts.prepared import PreparedPrompts
 from promptmill.prompts.problems import BadRowError, Problems
-from promptmill.prompts.reading import read_batches
+from promptmill.prompts.reading import How, read_batches
 from promptmill.prompts.source import FileSource, HubSource, locate
 from promptmill.prompts.table import PreparedTable, TableWriter
 from promptmill.prompts.template import PromptTemplate, template_text
 
 logger = logging.getLogger(__name__)
 _ROW_OVERHEAD = 200
+_SHOWN = 400
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,15 @@ class _Reading:
 
     def batches(self, problems: Problems) -> Iterator[Batch]:
         """The rows as they are, up to the limit."""
-        return read_batches(self.source, self.commit, problems, self.options.limit)
+        how = How(self.named, self.options.prompt_per_file, self.options.file_column)
+        return read_batches(self.source, self.commit, problems, self.options.limit, how)
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The columns that the user named."""
+        if self.options.column is not None:
+            return frozenset([self.options.column])
+        return (self.template.names if self.template is not None else None) or frozenset()
 
 
 def prepare_prompts(options: PromptOptions, target: Path) -> PreparedPrompts:
@@ -56,22 +67,47 @@ def prepare_prompts(options: PromptOptions, target: Path) -> PreparedPrompts:
     reading = _open(options)
     stamp = _stamp(reading.source)
     choice = _choose(reading)
-    logger.info("prompts are taken from %s of %s", choice, options.source)
     table = PreparedTable.of(choice, _survey(reading, choice))
-    for column in table.columns:
-        if column.name != column.original:
-            logger.info("column %s travels through as %s, as its name is needed", column.original, column.name)
+    _say_what_changes(table)
     with atomic_write(target) as temporary:
         written = _write(reading, choice, table, temporary)
         if _stamp(reading.source) != stamp:
             raise InvalidRows(f"{options.source} changed while it was read. Start the same command again.")
-    logger.info("%d prompts of %s are prepared", written.rows, options.source)
+    _say_what_there_is(reading, written)
     return PreparedPrompts(written.rows, written.sha256, choice.kind, table.columns, options.source, reading.commit)
+
+
+def _say_what_changes(table: PreparedTable) -> None:
+    for column, kind in zip(table.columns, table.types, strict=True):
+        if column.name != column.original:
+            logger.info("column %s travels through as %s, as its name is needed", column.original, column.name)
+        if is_json_text(kind):
+            logger.info("column %s has objects whose keys differ: it travels through as JSON text", column.original)
+
+
+def _say_what_there_is(reading: _Reading, written: TableWriter) -> None:
+    options, source = reading.options, reading.source
+    logger.info("%d prompts of %s are prepared", written.rows, options.source)
+    files = source.files if isinstance(source, FileSource) else ()
+    if len(files) > 1:
+        logger.info("%d files match %s", len(files), options.source)
+    if files and all(file.format == "txt" for file in files) and not options.prompt_per_file:
+        count = "1 file" if len(files) == 1 else f"{len(files)} files"
+        logger.info("%s, %d lines, a prompt each; --prompt-per-file makes a prompt of a file", count, written.rows)
+    repeated = written.rows - written.different
+    if repeated:
+        logger.warning(
+            "%d of %d prompts come a second time or more; %d are different", repeated, written.rows, written.different
+        )
 
 
 def _open(options: PromptOptions) -> _Reading:
     template = None if options.template is None else PromptTemplate(template_text(options.template))
     source = locate(options.source)
+    if options.prompt_per_file and not (
+        isinstance(source, FileSource) and all(f.format == "txt" for f in source.files)
+    ):
+        raise ConfigurationError(f"--prompt-per-file is for .txt files, and {options.source} has others. Leave it out.")
     commit = dataset_commit(source) if isinstance(source, HubSource) else None
     return _Reading(options, source, commit, template)
 
@@ -84,7 +120,20 @@ def _choose(reading: _Reading) -> PromptChoice:
         raise InvalidRows(
             f"{reading.options.source} has no prompts. Put at least one in, or name another file with --prompts."
         )
-    return choose_prompt(first, reading.options.column, reading.template)
+    choice = choose_prompt(first, reading.options, reading.template)
+    _say_what_is_taken(choice, first, reading.options.source)
+    return choice
+
+
+def _say_what_is_taken(choice: PromptChoice, rows: list[Row], source: str) -> None:
+    try:
+        prompt = choice.prompt_of(rows[0])
+    except BadRowError:
+        return  # every bad row is said together, soon
+    logger.info("prompts are taken from %s of %s; the first is %s", choice, source, ascii(prompt)[:_SHOWN])
+    missed = left_out(rows, choice)
+    if missed is not None:
+        logger.warning("%s: %s", source, missed)
 
 
 def _survey(reading: _Reading, choice: PromptChoice) -> dict[str, pa.DataType]:
@@ -116,7 +165,7 @@ def _prompts(batch: Batch, choice: PromptChoice, problems: Problems) -> Iterator
         try:
             yield index, choice.prompt_of(row)
         except BadRowError as error:
-            problems.add(batch.place(index), error.what, error.column)
+            problems.add_row(batch.place(index), error)
 
 
 def _stamp(source: FileSource | HubSource) -> object:

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from promptmill.errors import NotFound, StorageError
-from promptmill.prompts.choice import Kind, Message
+from promptmill.prompts.choice import Kind
+from promptmill.prompts.messages import Message
 
 MESSAGES = pa.list_(pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())]))
 

@@ -20,13 +20,34 @@ class BadRowError(Exception):
         self.what = what
 
 
+class TemplateFaultError(BadRowError):
+    """The template cannot be rendered with a row; most often with no row at all, so it is said once."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(None, f"the template {what}")
+
+
 class Problems:
-    """Up to 20 problems in full, and a count of all."""
+    """Up to 20 problems in full, and a count of all; a fault of the template counts once for all its rows."""
 
     def __init__(self, source: str) -> None:
         self._source = source
         self._shown: list[str] = []
+        self._faults: dict[str, tuple[str, int]] = {}
         self.count = 0
+
+    def add_row(self, place: str, error: BadRowError) -> None:
+        """Note that the row at `place` cannot be used."""
+        if not isinstance(error, TemplateFaultError):
+            self.add(place, error.what, error.column)
+        elif error.what in self._faults:
+            first, rows = self._faults[error.what]
+            self._faults[error.what] = (first, rows + 1)
+        elif len(self._faults) < MOST_SHOWN:
+            self._faults[error.what] = (place, 1)
+            self.count += 1
+        else:
+            self.count += 1
 
     def add(self, place: str, what: str, column: str | None = None) -> None:
         """Note that something is wrong at `place`, as in "prompts.jsonl, line 7"."""
@@ -39,10 +60,26 @@ class Problems:
         """Raise `InvalidRows` with everything noted so far."""
         if not self.count:
             return
-        more = self.count - len(self._shown)
+        faults = [_fault(place, rows, what) for what, (place, rows) in self._faults.items()]
+        shown_here = [*faults, *self._shown][:MOST_SHOWN]
+        more = self.count - len(shown_here)
         tail = [f"  ... and {more} more"] if more else []
         head = f"{self._source} cannot be used; {self.count} {'thing is' if self.count == 1 else 'things are'} wrong:"
-        raise InvalidRows("\n".join([head, *self._shown, *tail, "Correct this and give the same command again."]))
+        raise InvalidRows("\n".join([head, *shown_here, *tail, "Correct this and give the same command again."]))
+
+
+def _fault(place: str, rows: int, what: str) -> str:
+    others = f", and {rows - 1:,} more {'row' if rows == 2 else 'rows'}" if rows > 1 else ""
+    return f"  {place}{others}: {what}"
+
+
+def check_encodable(column: str | None, value: str) -> None:
+    """Raise `BadRowError` for text that UTF-8 cannot express: half of a surrogate pair."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        bad = f"\\u{ord(value[error.start]):04x}"
+        raise BadRowError(column, f"has half of a surrogate pair, {bad}, at character {error.start + 1}") from error
 
 
 def shown(value: object) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from array import array
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from promptmill.prompts.batches import BATCH_BYTES, BATCH_ROWS, Batch, Row
-from promptmill.prompts.choice import Kind, Message, PromptChoice
+from promptmill.prompts.choice import Kind, PromptChoice
 from promptmill.prompts.column_types import named
+from promptmill.prompts.json_text import is_json_text, json_text
+from promptmill.prompts.messages import Message
 from promptmill.prompts.prepared import MESSAGES, UserColumn
 from promptmill.prompts.problems import Problems, shown
 
@@ -75,7 +79,13 @@ class TableWriter:
         self._pending: list[tuple[str, Any, Row, Batch, int]] = []
         self._size = 0
         self._group: list[pa.Table] = []
+        self._seen = array("Q")
         self.rows = 0
+
+    @property
+    def different(self) -> int:
+        """How many of the prompts written so far differ from each other."""
+        return int(np.unique(np.frombuffer(self._seen, dtype=np.uint64)).size)
 
     @property
     def sha256(self) -> str:
@@ -87,7 +97,9 @@ class TableWriter:
         text = prompt if isinstance(prompt, str) else canonical_json(prompt)
         if self._pending and self._size + size + len(text) > BATCH_BYTES:
             self._convert()
-        prompt_id = f"{self.rows:08d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        digest = hashlib.sha256(text.encode())
+        prompt_id = f"{self.rows:08d}-{digest.hexdigest()[:8]}"
+        self._seen.append(int.from_bytes(digest.digest()[:8], "big"))  # 8 bytes a row, however long the prompts are
         self._pending.append((prompt_id, prompt, batch.rows[index], batch, index))
         self._size += size + len(text)
         self.rows += 1
@@ -121,14 +133,14 @@ class TableWriter:
 
     def _array(self, column: UserColumn, kind: pa.DataType, found: pa.DataType) -> pa.Array:
         values = [row.get(column.original) for _, _, row, _, _ in self._pending]
-        if kind != found:
-            values = [without_empty_objects(value) for value in values]
+        form = json_text if is_json_text(found) else without_empty_objects if kind != found else _as_it_is
         try:
-            return pa.array(values, kind)
+            return pa.array([form(value) for value in values], kind)
         except _CANNOT_CONVERT:
             for value, (_, _, _, batch, index) in zip(values, self._pending, strict=True):
-                if not _converts(value, kind):
-                    what = f"is {shown(value)}, which cannot be written as {named(kind)}"
+                if not _converts(value, form, kind):
+                    form_name = "JSON text" if is_json_text(found) else named(kind)
+                    what = f"is {shown(value)}, which cannot be written as {form_name}"
                     self._problems.add(batch.place(index), what, column.original)
             self._problems.raise_if_any()
             raise
@@ -162,6 +174,8 @@ def canonical_json(value: object) -> str:
 
 def writable(kind: pa.DataType) -> pa.DataType:
     """The type as Parquet can hold it: an object without any key, which it cannot, becomes null."""
+    if is_json_text(kind):
+        return pa.string()
     if pa.types.is_struct(kind):
         fields = [pa.field(field.name, writable(field.type)) for field in kind]
         return pa.struct(fields) if fields else pa.null()
@@ -179,9 +193,13 @@ def without_empty_objects(value: Any) -> Any:
     return value
 
 
-def _converts(value: Any, kind: pa.DataType) -> bool:
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _converts(value: Any, form: Callable[[Any], Any], kind: pa.DataType) -> bool:
     try:
-        pa.array([value], kind)
+        pa.array([form(value)], kind)
     except _CANNOT_CONVERT:
         return False
     return True

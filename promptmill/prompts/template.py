@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ from jinja2 import (
     TemplateError,
     TemplateRuntimeError,
     TemplateSyntaxError,
+    Undefined,
     UndefinedError,
     meta,
     nodes,
@@ -25,7 +27,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from promptmill.errors import ConfigurationError, NotFound
 from promptmill.prompts.batches import Row
 from promptmill.prompts.limits import TimeLimitError, memory_limit, time_limit
-from promptmill.prompts.problems import BadRowError, listed, nearest
+from promptmill.prompts.problems import TemplateFaultError, listed, nearest
 
 LONGEST_PROMPT = 10_000_000
 MOST_SECONDS = 10.0
@@ -47,6 +49,7 @@ _PLAIN = (
     nodes.Concat,
 )
 """A template of nothing else takes no more than its row is long; the limits would cost more than rendering it."""
+_ADDRESS = re.compile(r"<[^<>]{1,200} at 0x[0-9a-f]{6,}>")
 _FAILURES = (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
 
 
@@ -78,13 +81,17 @@ class PromptTemplate:
     """
 
     def __init__(self, text: str) -> None:
+        self._text = text
         environment = _environment()
         try:
             with time_limit(MOST_SECONDS), memory_limit(MOST_MEMORY):  # constants are worked out here
                 parsed = environment.parse(text)
-                self._names = meta.find_undeclared_variables(parsed) - {"row"}
+                names = meta.find_undeclared_variables(parsed)
                 self._is_plain = all(isinstance(node, _PLAIN) for node in parsed.find_all(nodes.Node))
                 self._template = environment.from_string(text)
+            self._names = names - {"row"}
+            self.names = None if "row" in names else frozenset(names)
+            """The columns that it names; None if it has all of them, as `row`."""
         except (TimeLimitError, MemoryError, RecursionError) as error:
             raise ConfigurationError("--template is too much work to compile; make it simpler.") from error
         except TemplateSyntaxError as error:
@@ -105,15 +112,15 @@ class PromptTemplate:
             with time_limit(MOST_SECONDS), memory_limit(MOST_MEMORY):
                 return self._render(row)
         except TimeLimitError as error:
-            raise BadRowError(None, f"the template takes more than {MOST_SECONDS:.0f} s for this row") from error
+            raise TemplateFaultError(f"takes more than {MOST_SECONDS:.0f} s for this row") from error
         except MemoryError as error:
-            raise BadRowError(
-                None, f"the template needs more than {MOST_MEMORY // 1_000_000} MB for this row"
-            ) from error
+            raise TemplateFaultError(f"needs more than {MOST_MEMORY // 1_000_000} MB for this row") from error
+        except _MethodError as error:
+            raise TemplateFaultError(self._spelled(str(error))) from error
         except UndefinedError as error:
-            raise BadRowError(None, self._undefined(error, row)) from error
+            raise TemplateFaultError(self._undefined(error, row)) from error
         except _FAILURES as error:
-            raise BadRowError(None, f"the template fails: {str(error)[:200] or type(error).__name__}") from error
+            raise TemplateFaultError(f"fails: {str(error)[:200] or type(error).__name__}") from error
 
     def _render(self, row: Row) -> str:
         parts, length = [], 0
@@ -122,11 +129,27 @@ class PromptTemplate:
             length += len(part)
             if length > LONGEST_PROMPT:
                 raise TemplateRuntimeError(f"it makes more than {LONGEST_PROMPT // 1_000_000} million characters")
-        return "".join(parts)
+        return self._require_text("".join(parts), row)
+
+    def _require_text(self, text: str, row: Row) -> str:
+        """The text, unless it has the address of an object in it that stands in neither template nor row."""
+        if " at 0x" not in text:
+            return text
+        found = next((found[0] for found in _ADDRESS.finditer(text) if found[0] not in self._text), None)
+        if found is not None and found not in str(list(row.values())):
+            raise TemplateRuntimeError(
+                f"it writes {found[:60]}, an object and not what is in it; add a filter such as | list or | join(', ')"
+            )
+        return text
+
+    def _spelled(self, method: str) -> str:
+        found = re.search(rf"[\w.]+\.{re.escape(method)}\b", self._text)
+        written = found[0] if found else f"....{method}"
+        return f"fails: {written} is a method and not a value; to call it, write {{{{ {written}() }}}}"
 
     def _undefined(self, error: UndefinedError, row: Row) -> str:
         hints = "".join(nearest(name, row) for name in sorted(self._names - row.keys()))
-        return f"the template fails: {error.message}; the columns here are {listed(row)}.{hints}"
+        return f"fails: {error.message}; the columns here are {listed(row)}.{hints}"
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
@@ -156,13 +179,53 @@ def _sum(environment: Environment, values: Iterable[Any], attribute: str | int |
 def _not_null(value: Any) -> Any:
     if value is None:
         raise TemplateRuntimeError("a value is empty (null) here; write {{ column or '' }} if that is meant")
+    if callable(value) and not isinstance(value, (_Method, Undefined)):
+        name = getattr(value, "__name__", None) or getattr(value, "name", "this")
+        raise TemplateRuntimeError(f"{name} is a function and not a value; to call it, write {{{{ {name}() }}}}")
     return value
+
+
+class _MethodError(TemplateRuntimeError):
+    """A method is written where a value was meant."""
+
+
+class _Method:
+    """A method or function of a value: it can be called, and has no text."""
+
+    def __init__(self, method: Callable[..., Any], name: str) -> None:
+        self._method = method
+        self._name = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._method(*args, **kwargs)
+
+    def __str__(self) -> str:
+        raise _MethodError(self._name)
+
+    __repr__ = __str__
+
+    def __format__(self, form: str) -> str:
+        return str(self)
+
+
+def _no_text(value: Any, name: str) -> Any:
+    return _Method(value, name) if callable(value) and not isinstance(value, Undefined) else value
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
     """Jinja2's sandbox, which also keeps numbers small: a huge power is one step that no timer interrupts."""
 
     intercepted_binops = frozenset(["*", "**"])
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """What an object of the row has under a name, before any method; Jinja2 alone prefers the method."""
+        if isinstance(obj, dict) and attribute in obj:
+            return obj[attribute]
+        return _no_text(super().getattr(obj, attribute), attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Jinja2's, which goes on to look for a method."""
+        return _no_text(super().getitem(obj, argument), str(argument))
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Jinja2's judgement, without the one method that makes a number of any size."""

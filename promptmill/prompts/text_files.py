@@ -5,17 +5,16 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pyarrow as pa
 
 from promptmill.prompts.batches import Batch, Row, in_batches
+from promptmill.prompts.delimited import Layout, layout_of, long_fields, numbered_names
 from promptmill.prompts.lines import LONGEST_LINE, numbered_lines
 from promptmill.prompts.problems import Problems, listed
 from promptmill.prompts.source import PromptFile
 
 logger = logging.getLogger(__name__)
-_DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
 def read_txt(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]:
@@ -29,6 +28,18 @@ def read_txt(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]
     return in_batches(file.name, rows, most)
 
 
+def read_text(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]:
+    """The whole file as one prompt, without the line end at its end."""
+    size, lines = 0, []
+    for _, line in numbered_lines(file, problems):
+        size += len(line)
+        if size > LONGEST_LINE:
+            problems.add(file.name, f"is longer than {LONGEST_LINE // 1_000_000} MB, and has to be one prompt")
+            return iter(())
+        lines.append(line)
+    return in_batches(file.name, [(1, {"prompt": "".join(lines).rstrip("\r\n")}, size)], most)
+
+
 def _is_all_of_an_old_file(file: PromptFile, number: int, line: str, problems: Problems) -> bool:
     """Whether the file is a single line with carriage returns within: many lines, as Macs once ended them."""
     old = number == 1 and "\r" in line and not line.endswith("\n")
@@ -37,33 +48,48 @@ def _is_all_of_an_old_file(file: PromptFile, number: int, line: str, problems: P
     return old
 
 
-def read_csv(file: PromptFile, problems: Problems, most: int) -> Iterator[Batch]:
-    """A header line, then rows whose quoted fields may hold delimiters and line ends; all values are text."""
-    for batch in in_batches(file.name, _csv_rows(file, problems), most):
+def read_csv(file: PromptFile, problems: Problems, most: int, named: frozenset[str] = frozenset()) -> Iterator[Batch]:
+    """A header line, then rows whose quoted fields may hold delimiters and line ends; all values are text.
+
+    What is written otherwise (no header, no quoting, Excel's `sep=`) is found by `layout_of`.
+    """
+    for batch in in_batches(file.name, _csv_rows(file, problems, most, named), most):
         schema = pa.schema([(name, pa.string()) for name in batch.rows[0]])
         yield Batch(batch.file, batch.unit, batch.numbers, batch.rows, batch.size, schema)
 
 
-def _csv_rows(file: PromptFile, problems: Problems) -> Iterator[tuple[int, Row, int]]:
+def _csv_rows(file: PromptFile, problems: Problems, most: int, named: frozenset[str]) -> Iterator[tuple[int, Row, int]]:
+    layout = layout_of(file, most, named)
+    if layout.ambiguous is not None:
+        problems.add(
+            f"{file.name}, line {layout.ambiguous}",
+            "has a quote that may open a field of several lines, as others in the file do, or be a character like "
+            "others; save the file as .jsonl, or as .csv",
+        )
+        return
     header: list[str] | None = None
-    for number, fields in _records(file, problems):
-        if header is None:
+    for number, fields in _records(file, layout, problems):
+        if header is None and layout.header:
             header = _header(file, number, fields, problems)
             if header is None:
                 return
-        elif len(fields) != len(header):
+            continue
+        header = header or numbered_names(len(fields))
+        if len(fields) != len(header):
             problems.add(
                 f"{file.name}, line {number}",
-                f"has {len(fields)} fields where the header has {len(header)}; quote fields that hold the delimiter",
+                f"has {len(fields)} fields where the {'header' if layout.header else 'first line'} has {len(header)}; "
+                "quote fields that hold the delimiter",
             )
         else:
             yield number, dict(zip(header, fields, strict=True)), sum(map(len, fields))
 
 
-def _records(file: PromptFile, problems: Problems) -> Iterator[tuple[int, list[str]]]:
-    lines = _Numbered(numbered_lines(file, problems))
-    reader = csv.reader(lines, delimiter=_DELIMITERS[file.format], strict=True)
-    with _long_fields():
+def _records(file: PromptFile, layout: Layout, problems: Problems) -> Iterator[tuple[int, list[str]]]:
+    numbered = numbered_lines(file, problems)
+    lines = _Numbered((number, line) for number, line in numbered if number >= layout.first_line)
+    reader = layout.reader(lines)
+    with long_fields():
         while True:
             lines.start = None
             try:
@@ -108,12 +134,3 @@ def _header(file: PromptFile, number: int, fields: list[str], problems: Problems
         problems.add(f"{file.name}, line {number}", f"the header names a column twice: {listed(twice)}")
         return None
     return names
-
-
-@contextmanager
-def _long_fields() -> Iterator[None]:
-    before = csv.field_size_limit(LONGEST_LINE)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)

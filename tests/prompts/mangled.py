@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 from typing import Any
 
 import pyarrow as pa
@@ -46,7 +48,8 @@ NULS_IN_HEADER = ("utf-16-le", "utf-16-be")
 OF_EACH_KIND: dict[str, Case] = {
     **{f"nothing in {ending}": (f"a.{ending}", b"", [DAMAGED if ending == "parquet" else "has no prompts"])
        for ending in ENDINGS},
-    **{f"NULs in {ending}": (f"a.{ending}", b"\0" * 100, [NULS.get(ending, DAMAGED)]) for ending in ENDINGS},
+    **{f"NULs in {ending}": (f"a.{ending}", b"\0" * 100, [NULS.get(ending.split(".")[0], DAMAGED)])
+       for ending in ENDINGS},
     **{f"{code} in {ending}": (f"a.{ending}", 'prompt\n{"prompt": "Hällo"}\n'.encode(code), [said])
        for code, said in CODES.items()
        for ending in ("txt", "jsonl", "csv")
@@ -61,10 +64,20 @@ MANGLED: dict[str, Case] = {
         GOOD * 8 + "[1, 2]\n17\nnull\n",
         ["line 9: is a list", "line 10: is a number (17)", "line 11: is null"],
     ),
-    "list in lines": ("a.jsonl", '[{"prompt": "x"}]\n', ["line 1: is a list"]),
+    "lists in lines": ("a.jsonl", '["x"]\n["y"]\n', ["line 1: is a list", "line 2: is a list"]),
+    "key twice": ("a.jsonl", GOOD + '{"prompt": "x", "o": {"a": 1, "a": 2}}\n', ["line 2: has the key 'a' twice"]),
+    "key twice in a list": (
+        "a.json",
+        '["one",\n{"prompt": "x", "prompt": "y"}]',
+        ["line 2: has the key 'prompt' twice"],
+    ),
+    "key twice in one object": ("a.json", '{"prompt": "x",\n"prompt": "y"}', ["line 1: has the key 'prompt' twice"]),
+    "NaN as prompt": ("a.jsonl", GOOD + '{"prompt": NaN}\n', ["line 2, column prompt: is null (or NaN), not text"]),
+    "several lists": ("a.json", '{"a": [{"x": "p"}], "b": [{"x": "q"}]}', ["several lists of rows, a, b", "jq -c"]),
+    "zip": ("a.jsonl", b"PK\x03\x04" + b"x" * 50, ["a.jsonl: is a zip archive; unpack it"]),
     "missing column": ("a.jsonl", GOOD * 11 + '{"promt": "x"}\n', ["line 12, column prompt: is missing", "promt"]),
     "empty prompt": ("a.jsonl", GOOD * 13 + '{"prompt": " \\n"}\n', ["line 14, column prompt: is empty"]),
-    "null prompt": ("a.jsonl", GOOD + '{"prompt": null}\n', ["line 2, column prompt: is null"]),
+    "null prompt": ("a.jsonl", GOOD + '{"prompt": null}\n', ["line 2, column prompt: is null (or NaN), not text"]),
     "number as prompt": ("a.jsonl", GOOD + '{"prompt": 5}\n', ["line 2, column prompt: is 5, not text"]),
     "not UTF-8": ("a.txt", b"one\ntwo\nsixteen bytes on\xff\n", ["line 3: is not UTF-8 at byte 17 (0xff)"]),
     "not UTF-8 in CSV": ("a.csv", b"prompt\none\n\xe9t\xe9\n", ["line 3: is not UTF-8 at byte 1"]),
@@ -114,7 +127,6 @@ MANGLED: dict[str, Case] = {
     "gzip bomb": ("a.txt.gz", gzip.compress(b"x" * 100_000_000), ["line 1: is longer than 64 MB"]),
     "zstd bomb": ("a.jsonl.zst", zst(b'{"prompt": "' + b"x" * 100_000_000 + b'"}'), ["line 1: is longer than 64 MB"]),
     "empty list": ("a.json", "[]", ["has no prompts"]),
-    "one object": ("a.json", '{\n"prompt": "x"\n}', ["is one JSON object"]),
     "open list": ("a.json", '["one",\n"two"', ["line 2: is not JSON: the list is not closed"]),
     "missing comma": ("a.json", '["one"\n"two"]', ["line 2: is not JSON: a comma or ] is missing"]),
     "trailing comma": ("a.json", '["one",\n]', ["line 2: is not JSON: nothing comes after the last comma"]),
@@ -122,10 +134,11 @@ MANGLED: dict[str, Case] = {
     "broken element": ("a.json", '["one",\n{"prompt": tru}]', ["line 2: is not JSON"]),
     "number in a list": ("a.json", '["one",\n\n12]', ["line 3: is a number (12)"]),
     "not Parquet": ("a.parquet", b"PAR1 is not enough", ["a.parquet", "cut off or damaged"]),
-    "not gzip": ("a.jsonl.gz", GOOD, ["a.jsonl.gz, after line 0: the file is cut off or damaged"]),
-    "not zstd": ("a.jsonl.zst", GOOD, ["a.jsonl.zst, after line 0: the file is cut off or damaged"]),
+    "bzip2 cut off": ("a.jsonl.bz2", bz2.compress(GOOD.encode() * 1000)[:-20], [DAMAGED]),
+    "xz cut off": ("a.jsonl.xz", lzma.compress(GOOD.encode() * 1000)[:-20], [DAMAGED]),
+    "gzip cut off at once": ("a.jsonl.gz", gzip.compress(GOOD.encode())[:5], [f"a.jsonl.gz: {DAMAGED}"]),
     "gzip cut off": ("a.jsonl.gz", gzip.compress(GOOD.encode() * 1000)[:-20], [DAMAGED]),
-    "junk after gzip": ("a.jsonl.gz", gzip.compress(GOOD.encode()) + b"junk", [f"after line 1: {DAMAGED}"]),
+    "junk after gzip": ("a.jsonl.gz", gzip.compress(GOOD.encode()) + b"junk", [DAMAGED]),
     "Parquet cut off": ("a.parquet", parquet(prompt=["a"] * 1000)[:-100], [DAMAGED]),
     "Parquet of no rows": ("a.parquet", parquet(prompt=pa.array([], pa.string())), ["has no prompts"]),
     "Parquet of no columns": ("a.parquet", parquet(), ["has no prompts"]),

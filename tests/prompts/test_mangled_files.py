@@ -61,9 +61,7 @@ def test_conflicting_types_name_column_and_both_lines(bench):
         bench.prepare(path)
 
 
-@pytest.mark.parametrize(
-    "values", [[1.5, True], [True, 0.5], [1, True], [{"a": 1.5}, {"a": False}], [[1], ["a"]], [{}, []]]
-)
+@pytest.mark.parametrize("values", [[1.5, True], [True, 0.5], [1, True], [[1], ["a"]], [{}, []]])
 def test_values_of_different_types_are_never_converted(bench, values):
     """Arrow alone would make 1.0 of true."""
     path = bench.write("a.jsonl", "\n".join(json.dumps({"prompt": "x", "value": value}) for value in values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -33,6 +34,72 @@ def test_columns_are_variables(text, expected):
     """Values come out as they are, with nothing escaped."""
     row = {"a": "<b>", "n": 2, "odd name": "odd", "items": [1, 2], "empty": None}
     assert PromptTemplate(text).render(row) == expected
+
+
+ORDER = {
+    "order": {"items": ["apple"], "keys": None, "id": 1},
+    "text": "Hello",
+    "values": [3],
+    "html": "<a at 0x1234567>",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{{ order.items }}", "['apple']"),
+        ("{{ order['items'][0] }}{{ row.values[0] }}", "apple3"),
+        ("{% for item in order.items %}{{ item }}{% endfor %}", "apple"),
+        ("{{ [order] | map(attribute='items') | list }}", "[['apple']]"),
+        ("{{ text.lower() }} {{ text.format() }} {{ order.get('id') }}", "hello Hello 1"),
+        ("{% for i in [1, 2] %}{{ loop.cycle('a', 'b') }}{% endfor %}", "ab"),
+        ("{{ html }}", "<a at 0x1234567>"),
+        ("<b at 0x1234567>{{ text }}", "<b at 0x1234567>Hello"),
+    ],
+)
+def test_keys_come_before_methods(text, expected):
+    """An object's own `items` is meant, whatever Python's dictionaries call so; methods can still be called."""
+    assert PromptTemplate(text).render(ORDER) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "{} ~ '!'", "[{}]", "{} | upper", "'%s' | format({})", "{} | string", "'{{}}'.format({})"]
+)
+def test_a_method_in_place_of_its_result_is_refused(text):
+    """It would write an address that is another one in every run; the right spelling is said."""
+    template = PromptTemplate("{{ " + text.format("text.lower") + " }}")
+    with pytest.raises(
+        BadRowError, match=r"text\.lower is a method and not a value; to call it, write {{ text\.lower\(\) }}"
+    ):
+        template.render(ORDER)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{{ order.items | map('upper') }}", "object and not what is in it; add a filter such as | list"),
+        ("a {{ order.items | map('upper') ~ 'b' }}", "object and not what is in it"),
+        ("{{ range }}", "range is a function and not a value"),
+        ("{% macro ask(x) %}{{ x }}{% endmacro %}{{ ask }}", "ask is a function and not a value"),
+        ("{{ order | attr('pop') }}", "fails"),
+    ],
+)
+def test_an_object_in_place_of_its_text_is_refused(text, said):
+    """Generators, functions and macros have no text of their own."""
+    with pytest.raises(BadRowError, match=re.escape(said)):
+        PromptTemplate(text).render(ORDER)
+
+
+def test_a_fault_of_the_template_is_said_once(bench):
+    """With the first row and the number of the others, before what is wrong with rows alone."""
+    path = bench.write("a.jsonl", '{"question": "a"}\n' * 3000 + '{"question": "b"}\nbroken\n')
+    with pytest.raises(InvalidRows) as caught:
+        bench.prepare(path, template="{{ qestion }}")
+    said = str(caught.value).splitlines()
+    assert "2 things are wrong" in said[0]
+    assert "line 1, and 3,000 more rows: the template fails: 'qestion' is undefined" in said[1]
+    assert "line 3002: is not JSON" in said[2]
+    assert len(said) == 4
 
 
 def test_template_is_read_from_a_file(bench):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import shlex
 
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from promptmill.errors import ConfigurationError, NotFound
+from promptmill.errors import ConfigurationError, InvalidRows, NotFound
 from promptmill.prompts import source_digest
 from promptmill.prompts.source import FileSource, HubSource, locate
 
@@ -16,6 +21,12 @@ from promptmill.prompts.source import FileSource, HubSource, locate
     [
         ("org/name", HubSource("org/name", "org/name", None)),
         ("org/name:test", HubSource("org/name:test", "org/name", "test")),
+        ("org/name:main:test", HubSource("org/name:main:test", "org/name", "test", "main")),
+        ("org/name@v1.0:test", HubSource("org/name@v1.0:test", "org/name", "test", None, "v1.0")),
+        (
+            "org/name@refs/convert/parquet",
+            HubSource("org/name@refs/convert/parquet", "org/name", None, None, "refs/convert/parquet"),
+        ),
         ("HuggingFaceH4/no_robots.v2", HubSource("HuggingFaceH4/no_robots.v2", "HuggingFaceH4/no_robots.v2", None)),
     ],
 )
@@ -44,6 +55,8 @@ def test_missing_name_says_what_both_would_look_like(bench, monkeypatch):
     monkeypatch.chdir(bench.folder)
     with pytest.raises(NotFound, match=r"no file promts .*org/name:split"):
         locate("promts")
+    with pytest.raises(NotFound, match=r"the Hub's old squad, it has an owner now: .*search=squad$"):
+        locate("squad:train")
     with pytest.raises(NotFound, match=r"Did you mean prompts\.jsonl\?"):
         locate("promts.jsonl")
 
@@ -68,11 +81,117 @@ def test_pipe_is_refused(bench):
         locate(str(bench.folder / "pipe.txt"))
 
 
-def test_folder_is_refused_with_a_glob_that_would_do(bench):
-    """The proposed glob has the ending of the files that are in it."""
-    bench.write("some/a.csv", "prompt\nx\n")
-    with pytest.raises(ConfigurationError, match=r"folder; .* '.*/some/\*\.csv'"):
+def test_folder_of_one_format_is_read(bench):
+    """At any depth, without what begins with `_` or `.`, and without what is no data."""
+    for name in ("b.csv", "deep/a.csv", "_tmp/c.csv", ".hidden.csv"):
+        bench.write(f"some/{name}", f"prompt\n{name}\n")
+    bench.write("some/README.md", "x")
+    source = str(bench.folder / "some")
+    assert [row["prompt"] for row in bench.rows(source)] == ["b.csv", "deep/a.csv"]
+    assert source_digest(source) == source_digest(f"{source}/**/[ab].csv")
+
+
+def test_folder_of_several_formats_is_refused_with_globs_that_work(bench):
+    """Also where the folder's name has brackets and spaces in it."""
+    for name, content in (("a.csv", "prompt\none\n"), ("deep/b.csv.gz", "prompt\ntwo\n"), ("c.txt", "three\n")):
+        bench.write(f"my [1] folder/{name}", content)
+    with pytest.raises(ConfigurationError, match="several formats, csv, txt") as caught:
+        locate(str(bench.folder / "my [1] folder"))
+    typed = shlex.split(str(caught.value).split("you mean: ")[1].replace(" or --prompts", ""))[1:]
+    assert [[row["prompt"] for row in bench.rows(glob)] for glob in typed] == [["one", "two"], ["three"]]
+
+
+def test_empty_folder_is_not_found(bench):
+    """What would be read is said."""
+    (bench.folder / "some").mkdir()
+    with pytest.raises(NotFound, match=r"folder without a file that is read.*\.txt"):
         locate(str(bench.folder / "some"))
+
+
+def test_folder_that_datasets_saved_is_read(bench):
+    """One split, `train` of several, or the one that is named."""
+    rows = datasets.Dataset.from_dict({"prompt": [f"p{n}" for n in range(2500)], "n": range(2500)})
+    rows.save_to_disk(bench.folder / "one", num_shards=2)
+    parts = datasets.DatasetDict({"test": rows.select([3]), "train": rows.select([1, 2])})
+    parts.save_to_disk(bench.folder / "all")
+    assert [row["n"] for row in bench.rows(bench.folder / "one")] == list(range(2500))
+    assert [row["n"] for row in bench.rows(bench.folder / "one", limit=1100)] == list(range(1100))
+    assert [row["n"] for row in bench.rows(bench.folder / "all")] == [1, 2]
+    assert [row["n"] for row in bench.rows(bench.folder / "all" / "test")] == [3]
+    datasets.DatasetDict({"a": rows, "b": rows}).save_to_disk(bench.folder / "ab")
+    with pytest.raises(ConfigurationError, match=r"splits a, b\. Name one: --prompts .*/ab/a or --prompts .*/ab/b"):
+        locate(str(bench.folder / "ab"))
+
+
+def test_glob_passes_over_what_begins_with_an_underscore(bench):
+    """Spark's marks and tables' own files are no prompts; the digest is what it was when they were read."""
+    bench.write("d/a.jsonl", '"one"\n')
+    everything = source_digest(str(bench.write("d/_b.jsonl", '"two"\n').with_name("*.jsonl")))
+    bench.write("d/_SUCCESS", "")
+    assert bench.rows(f"{bench.folder}/d/*") == [{"prompt": "one"}]
+    assert source_digest(f"{bench.folder}/d/*.jsonl") == everything
+    assert bench.rows(f"{bench.folder}/d/_*.jsonl") == [{"prompt": "two"}]
+
+
+def test_folders_of_values_become_columns(bench):
+    """As Arrow, Spark and pandas write partitions; a column of the file's own stays."""
+    table = pa.table({"prompt": ["hallo", "salut", "hi"], "lang": ["de", "fr/ch", None], "n": [1, 2, 3]})
+    pq.write_to_dataset(table, bench.folder / "user=me" / "hive", partition_cols=["lang", "n"])
+    rows = bench.rows(f"{bench.folder}/user=me/hive/**/*.parquet")
+    assert sorted(rows, key=lambda row: row["n"]) == [
+        {"prompt": "hallo", "lang": "de", "n": "1"},
+        {"prompt": "salut", "lang": "fr/ch", "n": "2"},
+        {"prompt": "hi", "lang": None, "n": "3"},
+    ]
+    bench.write("lang=de/a.jsonl", '{"prompt": "x", "lang": "own"}\n"y"\n')
+    assert [row["lang"] for row in bench.rows(bench.folder / "lang=de" / "a.jsonl")] == ["own", "de"]
+
+
+def test_column_says_which_file_a_row_came_from(bench):
+    """By its name below the folder of all, so that nothing of this machine gets into the dataset."""
+    bench.write("g/a.txt", "one\n")
+    bench.write("g/deep/b.csv", "prompt\ntwo\n")
+    pq.write_table(pa.table({"prompt": ["three"]}), bench.folder / "g/c.parquet")
+    rows = bench.rows(f"{bench.folder}/g/**/*.*", file_column="file")
+    assert [(row["prompt"], row["file"]) for row in rows] == [
+        ("one", "a.txt"),
+        ("three", "c.parquet"),
+        ("two", "deep/b.csv"),
+    ]
+    with pytest.raises(InvalidRows, match=r"line 1: has a column prompt itself; give --file-column a name"):
+        bench.prepare(f"{bench.folder}/g/*.txt", file_column="prompt")
+
+
+def test_text_file_as_one_prompt(bench, caplog):
+    """The whole file without its last line end; without the option the log says how many lines became prompts."""
+    caplog.set_level("INFO")
+    bench.write("t/a.txt", "Write a poem\r\n\nabout the sea.\n")
+    bench.write("t/b.txt", "Hi")
+    source = f"{bench.folder}/t/*.txt"
+    rows = bench.rows(source, prompt_per_file=True)
+    assert [row["prompt"] for row in rows] == ["Write a poem\r\n\nabout the sea.", "Hi"]
+    assert "--prompt-per-file" not in caplog.text
+    assert bench.prepare(source).rows == 3
+    assert "2 files, 3 lines, a prompt each; --prompt-per-file makes" in caplog.text
+    with pytest.raises(InvalidRows, match="line 1, column prompt: is empty"):
+        bench.prepare(bench.write("t/c.txt", "\n"), prompt_per_file=True)
+    with pytest.raises(ConfigurationError, match=r"--prompt-per-file is for \.txt files"):
+        bench.prepare(bench.write("t/d.jsonl", '"x"'), prompt_per_file=True)
+
+
+def test_files_and_prompts_that_come_twice_are_counted(bench, caplog):
+    """A copy, a link and a compressed one in the same folder."""
+    caplog.set_level("INFO")
+    bench.write("g/a.txt", "one\n")
+    bench.write("g/a.txt.gz", gzip.compress(b"one\n"))
+    bench.write("g/b.jsonl", '"two"\n')
+    (bench.folder / "g/latest.txt").symlink_to("a.txt")
+    bench.prepare(f"{bench.folder}/g/*[!t]")
+    bench.prepare(f"{bench.folder}/g/*")
+    assert "2 files match" in caplog.text
+    assert "--prompt-per-file" not in caplog.text
+    assert caplog.text.count("come a second time or more") == 1
+    assert "2 of 4 prompts come a second time or more; 2 are different" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["a.md", "a", "a.parquet.gz", "a.gz"])
