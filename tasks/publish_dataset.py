@@ -9,12 +9,14 @@ import luigi
 
 from promptmill.card import CardOptions
 from promptmill.errors import ConfigurationError
+from promptmill.hub.admission import require_still_fitting
 from promptmill.hub.growing import is_published_so_far, publish_growing
 from promptmill.hub.patience import PUBLISHING, Patience
 from promptmill.hub.publication import is_published, publish_run
 from promptmill.hub.publish import Target
 from promptmill.plan import recorded_manifest
-from promptmill.run import recorded_identity
+from promptmill.production import all_shards_are_complete
+from promptmill.run import RunFolder, recorded_identity
 from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import MAX_AGE_SECONDS, CheckAuth
 from tasks.generate_shard import GenerateShard
@@ -49,6 +51,16 @@ class PublishParameters:
     auth_max_age = duration(
         default=MAX_AGE_SECONDS, significant=False, description="How long a yes of the Hub is believed. Default: 12h."
     )
+    publish_to: str | None
+
+    def require_still_fitting(self, run: RunFolder) -> None:
+        """Ask, now that more is known of the run, whether the dataset repo is this run's if it is there already.
+
+        Raises:
+            ConfigurationError: it is another run's.
+        """
+        if self.publish_to:
+            require_still_fitting(run, self.publish_to, private=self.private, overwrite=self.overwrite)
 
 
 class Publishing(PublishParameters, HardwareParameters, Stage):
@@ -99,9 +111,9 @@ class PublishDataset(Publishing):
 
     def _growing(self) -> list[luigi.Task]:
         """Publications on the way to the whole; none where all shards are complete already."""
-        shards = len(recorded_manifest(self.folder).shards)
-        if all(self.clone(GenerateShard, shard=shard).complete() for shard in range(shards)):
+        if all_shards_are_complete(self.folder):
             return []
+        shards = len(recorded_manifest(self.folder).shards)
         return [self.clone(PublishSoFar, shards=done) for done in range(self.publish_every, shards, self.publish_every)]
 
 

@@ -10,9 +10,10 @@ import luigi
 
 from promptmill.assemble import recorded_dataset
 from promptmill.files import read_json
+from promptmill.production import all_shards_are_complete
 from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import CheckAuth
-from tasks.engine_stages import check_options, fetching_stages
+from tasks.engine_stages import check_options, fetching_stages, ready_stage
 from tasks.hardware_parameters import HardwareParameters
 from tasks.open_run import OpenRun
 from tasks.parameters import Setting, switch
@@ -48,11 +49,17 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
 
     def run(self) -> Iterator[Any]:
         """The Hub's leave first, then everything."""
+        run = self.requires().folder
+        fetching = [self._stage(stage) for stage in fetching_stages(run.settings)]
         yield self._stage(CheckAuth)
-        yield [
-            self._stage(PreparePrompts),
-            *(self._stage(stage) for stage in fetching_stages(self.requires().folder.settings)),
-        ]
+        if self.publish_to:
+            yield self._stage(PreparePrompts)
+            self.require_still_fitting(run)
+            yield fetching
+            if not all_shards_are_complete(run):
+                yield self._stage(ready_stage(run.settings))
+                self.require_still_fitting(run)
+        yield [self._stage(PreparePrompts), *fetching]
         yield self._last_stage()
 
     def say_where(self) -> None:

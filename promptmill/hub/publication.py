@@ -13,7 +13,7 @@ from promptmill.card import CardOptions, card_text, interim_card
 from promptmill.errors import NotFound, PromptmillError
 from promptmill.files import read_json, write_json
 from promptmill.hub.commits import CARD, LocalFile, Publication
-from promptmill.hub.marker import marker_content
+from promptmill.hub.marker import marker_content, origin_of
 from promptmill.hub.patience import Patience
 from promptmill.hub.publish import Target, publish
 from promptmill.plan import recorded_manifest
@@ -55,7 +55,7 @@ def publication(
     data = {name: file for name, file in files.items() if name != CARD}
     return Publication(
         files={name: LocalFile(run.dataset / name, file.bytes, file.sha256) for name, file in sorted(data.items())},
-        marker=marker_content(recorded_identity(run).fingerprint),
+        marker=marker_content(recorded_identity(run).fingerprint, origin_of(run)),
         card=card_text(run, recorded_manifest(run), counts, options).encode(),
         interim_card=interim_card(run.path.name, options).encode(),
     )

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from promptmill.errors import ConfigurationError, HubUnavailable
+from promptmill.hub.claim import Claim
 from promptmill.hub.commits import Publication, Step, next_step
 from promptmill.hub.errors import hub_errors, page
-from promptmill.hub.marker import require_ours
+from promptmill.hub.existing import require_ours, require_private
 from promptmill.hub.patience import PUBLISHING, Budget, Patience
-from promptmill.hub.remote import RemoteRepo, remote_head
+from promptmill.hub.remote import RemoteRepo, head_if_any, remote_head
 from promptmill.hub.session import patient, xet_deadline
 from promptmill.hub.space import readable
 from promptmill.hub.trouble import asked_wait, passing, response_of, status_of
@@ -34,7 +35,7 @@ class Target:
     """Where to publish.
 
     Attributes:
-        private: whether the repository is made private if it has to be made.
+        private: whether the repository is made private if it has to be made; one that is public is then refused.
         overwrite: whether to replace what promptmill did not publish, or published from another run.
         fingerprint: of the run, which the repository has to be of.
     """
@@ -73,12 +74,15 @@ def publish(
 
     Raises:
         AccessDenied, NotFound, HubUnavailable: see `hub_errors`.
-        ConfigurationError: the repository is not ours to overwrite, or the Hub refuses the card.
+        ConfigurationError: the repository is not ours to overwrite, or public where it was to be private; or the Hub
+            refuses the card.
     """
     with patient(patience) as budget, hub_errors(target.repo, "dataset"):
         remote = _opened(target)
+        if target.private:
+            require_private(target.repo, remote)
         if not target.overwrite:
-            require_ours(target.repo, remote.files, target.fingerprint)
+            require_ours(target.repo, remote, Claim.by_marker(target.fingerprint, wanted.marker))
         remote, commits = _Publisher(wanted, target.repo, message, budget, commit_bytes).bring_about(remote)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return Published(target.repo, remote.commit, page(target.repo, "dataset"), now, commits)
@@ -158,13 +162,11 @@ class _Publisher:
 def _opened(target: Target) -> RemoteRepo:
     """The repository as it is, made first if there is none."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import RepositoryNotFoundError
 
-    try:
-        return remote_head(target.repo, "dataset")
-    except RepositoryNotFoundError:
-        HfApi().create_repo(target.repo, repo_type="dataset", private=target.private, exist_ok=True)
-        return remote_head(target.repo, "dataset")
+    if (remote := head_if_any(target.repo, "dataset")) is not None:
+        return remote
+    HfApi().create_repo(target.repo, repo_type="dataset", private=target.private, exist_ok=True)
+    return remote_head(target.repo, "dataset")
 
 
 @contextmanager

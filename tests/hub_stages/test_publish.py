@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from promptmill.errors import StorageError
+from promptmill.errors import ConfigurationError, StorageError
 from promptmill.hub.marker import MARKER
 from promptmill.hub.publish import Target
 from promptmill.hub.publish import publish as publish_files
@@ -123,6 +123,14 @@ def test_a_private_repository_is_made_private(client: Client, folder: Path) -> N
     """If it has to be made."""
     assert publish(client, folder, "--private") == 0
     assert client.hub.repo(REPO, kind="dataset").private
+
+
+def test_nothing_is_sent_to_a_public_repository_that_was_to_be_private(here: Client, folder: Path) -> None:
+    """It may have become public since it was looked at."""
+    here.hub.add_dataset(REPO, {"README.md": "# Mine"})
+    with pytest.raises(ConfigurationError, match="exists and is public"):
+        publish_files(publication_of(folder), Target(REPO, FINGERPRINT, private=True), message="test")
+    assert (here.hub.uploaded(), len(here.hub.commits(REPO, kind="dataset"))) == (0, 1)
 
 
 def test_a_token_that_loses_its_rights_is_told_from_a_fault(client: Client, folder: Path) -> None:
