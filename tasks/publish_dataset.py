@@ -8,6 +8,7 @@ from typing import Any
 import luigi
 
 from promptmill.card import CardOptions
+from promptmill.card.licenses import check_license
 from promptmill.errors import ConfigurationError
 from promptmill.hub.admission import require_still_fitting
 from promptmill.hub.growing import is_published_so_far, publish_growing
@@ -21,7 +22,7 @@ from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import MAX_AGE_SECONDS, CheckAuth
 from tasks.generate_shard import GenerateShard
 from tasks.hardware_parameters import HardwareParameters
-from tasks.parameters import Setting, duration, integer, strings, switch
+from tasks.parameters import Setting, duration, integer, names, switch
 from tasks.prepare_prompts import PreparePrompts
 from tasks.stage import Stage, target
 
@@ -35,9 +36,7 @@ class PublishParameters:
         default=None, significant=False, description="Licence of the dataset, as cc-by-4.0. Default: none stated."
     )
     pretty_name = Setting(default=None, significant=False, description="Title of the card. Default: the run's name.")
-    tags = strings(
-        default=(), significant=False, description='Tag of the card, or several as \'["a", "b"]\'. Default: none.'
-    )
+    tags = names(default=(), significant=False, description="Tags of the card, as a,b. Default: none.")
     publish_timeout = duration(
         default=PUBLISHING.total_seconds,
         significant=False,
@@ -52,6 +51,14 @@ class PublishParameters:
         default=MAX_AGE_SECONDS, significant=False, description="How long a yes of the Hub is believed. Default: 12h."
     )
     publish_to: str | None
+
+    def check_publishing(self) -> None:
+        """Refuse what the Hub would refuse in the end, before anything is generated.
+
+        Raises:
+            ConfigurationError: says which option it is.
+        """
+        check_license(self.license)
 
     def require_still_fitting(self, run: RunFolder) -> None:
         """Ask, now that more is known of the run, whether the dataset repo is this run's if it is there already.

@@ -36,6 +36,7 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
     def requires(self) -> OpenRun:
         """The run's record."""
         check_options(self)
+        self.check_publishing()
         self.share_data()
         return self.clone(OpenRun)
 

@@ -44,6 +44,7 @@ class SubmitDataset(PublishParameters, HardwareParameters, RunParameters, SlurmP
     def requires(self) -> OpenRun:
         """The run's record."""
         check_options(self)
+        self.check_publishing()
         self.share_data()
         return self.clone(OpenRun)
 

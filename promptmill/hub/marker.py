@@ -51,7 +51,8 @@ def origin_of(run: RunFolder) -> dict[str, Any]:
     """What a run is made from, as far as it is known by now, and as the world may read it."""
     settings = run.settings
     given: dict[str, Any] = {**settings.to_json(), "model": published_model(settings)}
-    origin: dict[str, Any] = {"settings": {**given, **given.pop("sampling")}}
+    sampling = given.pop("sampling")
+    origin: dict[str, Any] = {"settings": {name: _short(value) for name, value in {**given, **sampling}.items()}}
     prompts = read_json(run.prompts)
     if prompts is not None:
         origin["prompts"] = {"rows": prompts["prompts"]["rows"], "sha256": prompts["prompts"]["sha256"]}
@@ -63,7 +64,6 @@ def origin_of(run: RunFolder) -> dict[str, Any]:
             "quantization": identity.quantization,
             "chat_template": identity.chat_template,
         }
-    origin["settings"] = {name: _short(value) for name, value in origin["settings"].items()}
     return origin
 
 

@@ -16,6 +16,7 @@ from promptmill.hub.commits import CARD, LocalFile, Publication
 from promptmill.hub.marker import marker_content, origin_of
 from promptmill.hub.patience import Patience
 from promptmill.hub.publish import Target, publish
+from promptmill.hub.shared_card import OURS
 from promptmill.plan import recorded_manifest
 from promptmill.run import RunFolder, recorded_identity
 from promptmill.shard import ShardCounts
@@ -69,7 +70,7 @@ def publish_command(run: RunFolder, target: Target) -> str:
 
 
 def _message(run: RunFolder, target: Target) -> str:
-    return f"promptmill: {run.path.name} ({target.fingerprint[:12]})"
+    return f"{OURS}{run.path.name} ({target.fingerprint[:12]})"
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from promptmill.card.merging import marked
 from promptmill.errors import ConfigurationError, StorageError
 from promptmill.hub.marker import MARKER
 from promptmill.hub.publish import Target
@@ -53,8 +54,9 @@ def test_the_card_comes_last(client: Client, folder: Path) -> None:
     """Every commit before the last one says that the dataset is not complete, and carries our marker."""
     assert publish(client, folder) == 0
     last, *before = client.hub.commits(REPO, kind="dataset")
-    assert last.files["README.md"].content.read().endswith(b"# 5 files\n")
-    assert [commit.files["README.md"].content.read() for commit in before[:-1]] == [INTERIM] * 2
+    assert b"\n# 5 files\n" in last.files["README.md"].content.read()
+    interim = marked(INTERIM.decode()).encode()
+    assert [commit.files["README.md"].content.read() for commit in before[:-1]] == [interim] * 2
     assert all(MARKER in commit.files for commit in before[:-1])
 
 
