@@ -12,6 +12,7 @@ from promptmill.card.licenses import check_license
 from promptmill.errors import ConfigurationError
 from promptmill.hub.admission import require_still_fitting
 from promptmill.hub.growing import is_published_so_far, publish_growing
+from promptmill.hub.looking import Look, look
 from promptmill.hub.patience import PUBLISHING, Patience
 from promptmill.hub.publication import is_published, publish_run
 from promptmill.hub.publish import Target
@@ -106,8 +107,14 @@ class PublishDataset(Publishing):
         return target(self.folder.published)
 
     def complete(self) -> bool:
-        """Whether this very dataset was published to this very repo with this card."""
-        return is_published(self.folder, self.publish_to, self.card)
+        """Whether this very dataset is in this very repo with this card, as far as the Hub can be asked."""
+        return self.look().published
+
+    def look(self) -> Look:
+        """What is on the Hub."""
+        if not self.folder.identity.exists():
+            return Look(False)
+        return look(self.folder, self.where, self.card)
 
     def run(self) -> Iterator[Any]:
         """Push, read back, and write down the commit."""

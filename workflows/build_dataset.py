@@ -9,7 +9,7 @@ from typing import Any
 import luigi
 
 from promptmill.assemble import recorded_dataset
-from promptmill.files import read_json
+from promptmill.hub.looking import where_published
 from promptmill.production import all_shards_are_complete
 from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import CheckAuth
@@ -74,9 +74,9 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
                 dataset.counts.error,
                 run.dataset,
             )
-        published = read_json(run.published)
-        if self.publish_to and published:
-            logger.info("It is published at %s, commit %s", published["url"], published["commit"])
+        last = self._last_stage()
+        if isinstance(last, PublishDataset) and (found := last.look()).published:
+            logger.info("%s", where_published(run, found.unseen))
 
     def _last_stage(self) -> Stage:
         return self._stage(PublishDataset if self.publish_to else AssembleDataset)
