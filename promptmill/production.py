@@ -70,6 +70,12 @@ def shard_is_complete(run: RunFolder, shard: int) -> bool:
     return shard_store(run, recorded_manifest(run), shard).manifest() is not None
 
 
+def all_shards_are_complete(run: RunFolder) -> bool:
+    """Whether nothing is left to generate of a run whose prompts are prepared."""
+    manifest = recorded_manifest(run)
+    return len(complete_shards(run, manifest)) == len(manifest.shards)
+
+
 def produce_shard(
     run: RunFolder,
     shard: int,

@@ -20,19 +20,26 @@ class CheckAuth(Stage):
     """Asks who the token belongs to, whether the model may be read and the dataset repo written."""
 
     publish_to = Setting(default=None, description="Dataset repo that will be written; default: none.")
+    private = switch(significant=False, description="Refuse a dataset repo that is public.")
     overwrite = switch(significant=False, description="Replace a dataset that is not of this run.")
     auth_max_age = duration(
         default=MAX_AGE_SECONDS, significant=False, description="How long a yes is believed. Default: 12h."
     )
     priority = 100  # Nothing is downloaded or prepared before the answer is yes.
+    _had_yes = False
 
     def output(self) -> luigi.LocalTarget:
         """The answers; nothing secret is kept."""
         return target(self.folder.auth)
 
     def complete(self) -> bool:
-        """Whether there is nothing to ask, or the same was answered lately."""
-        questions = Questions.of(self.folder, self.publish_to)
+        """Whether there is nothing to ask, or the same was answered lately; or in this process, however long ago."""
+        # Luigi asks again before it publishes what took days, and takes a no for a failure.
+        self._had_yes = self._had_yes or self._is_answered()
+        return self._had_yes
+
+    def _is_answered(self) -> bool:
+        questions = self._questions()
         value = read_json(self.folder.auth)
         access = Access.from_json(value) if value is not None else None
         return questions.none or (
@@ -41,6 +48,8 @@ class CheckAuth(Stage):
 
     def run(self) -> None:
         """Ask."""
-        questions = Questions.of(self.folder, self.publish_to)
-        access = admit(self.folder, questions, overwrite=self.overwrite, now=time.time())
+        access = admit(self.folder, self._questions(), now=time.time())
         write_json(self.folder.auth, asdict(access))
+
+    def _questions(self) -> Questions:
+        return Questions.of(self.folder, self.publish_to, private=self.private, overwrite=self.overwrite)

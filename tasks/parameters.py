@@ -96,6 +96,11 @@ def strings(**kwargs: Any) -> Setting:
     return Setting(_strings, kind="a text or a JSON list of texts", **kwargs)
 
 
+def names(**kwargs: Any) -> Setting:
+    """Several names as a JSON list, or separated by commas."""
+    return Setting(_names, kind="names separated by commas, or a JSON list of texts", **kwargs)
+
+
 def batch_size(**kwargs: Any) -> Setting:
     """A number of rows of 1 or more, or `auto`, which is None."""
     return Setting(_batch_size, kind="`auto` or a number of rows, 1 or more", **kwargs)
@@ -120,6 +125,11 @@ def _strings(text: str) -> tuple[str, ...]:
     if not all(isinstance(item, str) for item in value):
         raise ValueError(text)
     return tuple(value)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    several = _strings(text) if text.lstrip().startswith("[") else tuple(text.split(","))
+    return tuple(dict.fromkeys(name.strip() for name in several if name.strip()))
 
 
 def _share(text: str) -> float:

@@ -8,18 +8,22 @@ from typing import Any
 import luigi
 
 from promptmill.card import CardOptions
+from promptmill.card.licenses import check_license
 from promptmill.errors import ConfigurationError
+from promptmill.hub.admission import require_still_fitting
 from promptmill.hub.growing import is_published_so_far, publish_growing
+from promptmill.hub.looking import Look, look
 from promptmill.hub.patience import PUBLISHING, Patience
 from promptmill.hub.publication import is_published, publish_run
 from promptmill.hub.publish import Target
 from promptmill.plan import recorded_manifest
-from promptmill.run import recorded_identity
+from promptmill.production import all_shards_are_complete
+from promptmill.run import RunFolder, recorded_identity
 from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import MAX_AGE_SECONDS, CheckAuth
 from tasks.generate_shard import GenerateShard
 from tasks.hardware_parameters import HardwareParameters
-from tasks.parameters import Setting, duration, integer, strings, switch
+from tasks.parameters import Setting, duration, integer, names, switch
 from tasks.prepare_prompts import PreparePrompts
 from tasks.stage import Stage, target
 
@@ -33,9 +37,7 @@ class PublishParameters:
         default=None, significant=False, description="Licence of the dataset, as cc-by-4.0. Default: none stated."
     )
     pretty_name = Setting(default=None, significant=False, description="Title of the card. Default: the run's name.")
-    tags = strings(
-        default=(), significant=False, description='Tag of the card, or several as \'["a", "b"]\'. Default: none.'
-    )
+    tags = names(default=(), significant=False, description="Tags of the card, as a,b. Default: none.")
     publish_timeout = duration(
         default=PUBLISHING.total_seconds,
         significant=False,
@@ -49,6 +51,24 @@ class PublishParameters:
     auth_max_age = duration(
         default=MAX_AGE_SECONDS, significant=False, description="How long a yes of the Hub is believed. Default: 12h."
     )
+    publish_to: str | None
+
+    def check_publishing(self) -> None:
+        """Refuse what the Hub would refuse in the end, before anything is generated.
+
+        Raises:
+            ConfigurationError: says which option it is.
+        """
+        check_license(self.license)
+
+    def require_still_fitting(self, run: RunFolder) -> None:
+        """Ask, now that more is known of the run, whether the dataset repo is this run's if it is there already.
+
+        Raises:
+            ConfigurationError: it is another run's.
+        """
+        if self.publish_to:
+            require_still_fitting(run, self.publish_to, private=self.private, overwrite=self.overwrite)
 
 
 class Publishing(PublishParameters, HardwareParameters, Stage):
@@ -87,8 +107,14 @@ class PublishDataset(Publishing):
         return target(self.folder.published)
 
     def complete(self) -> bool:
-        """Whether this very dataset was published to this very repo with this card."""
-        return is_published(self.folder, self.publish_to, self.card)
+        """Whether this very dataset is in this very repo with this card, as far as the Hub can be asked."""
+        return self.look().published
+
+    def look(self) -> Look:
+        """What is on the Hub."""
+        if not self.folder.identity.exists():
+            return Look(False)
+        return look(self.folder, self.where, self.card)
 
     def run(self) -> Iterator[Any]:
         """Push, read back, and write down the commit."""
@@ -99,9 +125,9 @@ class PublishDataset(Publishing):
 
     def _growing(self) -> list[luigi.Task]:
         """Publications on the way to the whole; none where all shards are complete already."""
-        shards = len(recorded_manifest(self.folder).shards)
-        if all(self.clone(GenerateShard, shard=shard).complete() for shard in range(shards)):
+        if all_shards_are_complete(self.folder):
             return []
+        shards = len(recorded_manifest(self.folder).shards)
         return [self.clone(PublishSoFar, shards=done) for done in range(self.publish_every, shards, self.publish_every)]
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import luigi
 
 from promptmill.assemble import recorded_dataset
-from promptmill.files import read_json
+from promptmill.hub.looking import where_published
+from promptmill.production import all_shards_are_complete
 from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import CheckAuth
-from tasks.engine_stages import check_options, fetching_stages
+from tasks.engine_stages import check_options, fetching_stages, ready_stage
 from tasks.hardware_parameters import HardwareParameters
 from tasks.open_run import OpenRun
 from tasks.parameters import Setting, switch
@@ -35,6 +36,7 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
     def requires(self) -> OpenRun:
         """The run's record."""
         check_options(self)
+        self.check_publishing()
         self.share_data()
         return self.clone(OpenRun)
 
@@ -48,11 +50,17 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
 
     def run(self) -> Iterator[Any]:
         """The Hub's leave first, then everything."""
+        run = self.requires().folder
+        fetching = [self._stage(stage) for stage in fetching_stages(run.settings)]
         yield self._stage(CheckAuth)
-        yield [
-            self._stage(PreparePrompts),
-            *(self._stage(stage) for stage in fetching_stages(self.requires().folder.settings)),
-        ]
+        if self.publish_to:
+            yield self._stage(PreparePrompts)
+            self.require_still_fitting(run)
+            yield fetching
+            if not all_shards_are_complete(run):
+                yield self._stage(ready_stage(run.settings))
+                self.require_still_fitting(run)
+        yield [self._stage(PreparePrompts), *fetching]
         yield self._last_stage()
 
     def say_where(self) -> None:
@@ -66,9 +74,9 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
                 dataset.counts.error,
                 run.dataset,
             )
-        published = read_json(run.published)
-        if self.publish_to and published:
-            logger.info("It is published at %s, commit %s", published["url"], published["commit"])
+        last = self._last_stage()
+        if isinstance(last, PublishDataset) and (found := last.look()).published:
+            logger.info("%s", where_published(run, found.unseen))
 
     def _last_stage(self) -> Stage:
         return self._stage(PublishDataset if self.publish_to else AssembleDataset)

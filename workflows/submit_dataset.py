@@ -44,6 +44,7 @@ class SubmitDataset(PublishParameters, HardwareParameters, RunParameters, SlurmP
     def requires(self) -> OpenRun:
         """The run's record."""
         check_options(self)
+        self.check_publishing()
         self.share_data()
         return self.clone(OpenRun)
 
@@ -63,8 +64,10 @@ class SubmitDataset(PublishParameters, HardwareParameters, RunParameters, SlurmP
         if not self.dry_run:
             require_slurm()
             yield self._stage(CheckAuth)
-            yield [self._stage(stage) for stage in fetching_stages(self._run.settings)]
         yield self._stage(PreparePrompts)
+        if not self.dry_run:
+            self.require_still_fitting(self._run)
+            yield [self._stage(stage) for stage in fetching_stages(self._run.settings)]
         if self.dry_run:
             self._show(plan)
         else:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from promptmill.card.content import dataset_info
+from promptmill.card.header_text import yaml_text
 
 TAGS = ("synthetic", "promptmill")
 _SIZES = (
@@ -52,4 +51,4 @@ def header(options: CardOptions, rows: int, files: Sequence[Path]) -> str:
         metadata["viewer"] = False
     metadata |= {"task_categories": ["text-generation"], "tags": list(dict.fromkeys((*TAGS, *options.tags)))}
     known = {name: value for name, value in metadata.items() if value is not None}
-    return f"---\n{yaml.safe_dump(known, sort_keys=False, allow_unicode=True)}---\n"
+    return f"---\n{yaml_text(known)}---\n"

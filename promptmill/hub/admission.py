@@ -6,8 +6,10 @@ import logging
 from dataclasses import dataclass
 
 from promptmill.errors import HubUnavailable
+from promptmill.files import read_json
 from promptmill.hub.account import token_source
-from promptmill.hub.auth import Access, check_access
+from promptmill.hub.auth import Access, check_access, check_target
+from promptmill.hub.claim import Claim
 from promptmill.hub.errors import endpoint
 from promptmill.model import is_at_hand, is_in_cache, kind_of
 from promptmill.run import RunFolder
@@ -25,13 +27,17 @@ class Questions:
     Attributes:
         model: to be read from the Hub.
         publish_to: to be written.
+        private: whether the dataset is not to be seen by everybody.
+        overwrite: whether what is there may be replaced.
     """
 
     model: str | None
     publish_to: str | None
+    private: bool = False
+    overwrite: bool = False
 
     @classmethod
-    def of(cls, run: RunFolder, publish_to: str | None) -> Questions:
+    def of(cls, run: RunFolder, publish_to: str | None, *, private: bool = False, overwrite: bool = False) -> Questions:
         """What a run has to ask: nothing for a model that is on disk already."""
         settings = run.settings
         needed = (
@@ -41,7 +47,7 @@ class Questions:
                 settings.model, settings.revision, run.data, run.model, remote_code=settings.trust_remote_code
             )
         )
-        return cls(settings.model if needed else None, publish_to)
+        return cls(settings.model if needed else None, publish_to, private, overwrite)
 
     @property
     def none(self) -> bool:
@@ -56,18 +62,27 @@ class Questions:
             and access.endpoint == endpoint()
             and self.model in (None, access.model)
             and self.publish_to in (None, access.publish_to)
+            and (self.publish_to is None or (access.private or not self.private))
+            and (self.publish_to is None or (self.overwrite or not access.overwrite))
             and (not access.answered or access.account is None or access.account.source == token_source())
         )
 
 
-def admit(run: RunFolder, questions: Questions, *, overwrite: bool, now: float) -> Access:
+def admit(run: RunFolder, questions: Questions, *, now: float) -> Access:
     """Ask the Hub; where it cannot be asked, go on if all that is needed before publishing is on this disk.
 
     Raises:
         As `check_access`.
     """
     try:
-        return check_access(questions.model, questions.publish_to, now=now, overwrite=overwrite)
+        return check_access(
+            questions.model,
+            questions.publish_to,
+            now=now,
+            overwrite=questions.overwrite,
+            private=questions.private,
+            claim=Claim.of(run),
+        )
     except HubUnavailable as error:
         settings = run.settings
         if questions.model is not None and not is_in_cache(
@@ -81,4 +96,32 @@ def admit(run: RunFolder, questions: Questions, *, overwrite: bool, now: float) 
             if questions.publish_to
             else "",
         )
-        return Access(endpoint(), None, questions.model, questions.publish_to, answered=False, checked_at=now)
+        return Access(
+            endpoint(),
+            None,
+            questions.model,
+            questions.publish_to,
+            answered=False,
+            checked_at=now,
+            private=questions.private,
+            overwrite=questions.overwrite,
+        )
+
+
+def require_still_fitting(run: RunFolder, publish_to: str, *, private: bool, overwrite: bool) -> None:
+    """Once more is known of the run: is the dataset repository, if it is there already, this run's?
+
+    A Hub that could not be asked before, or cannot be now, stops nothing: publishing asks again.
+
+    Raises:
+        As `check_target`.
+    """
+    recorded = read_json(run.auth)
+    access = Access.from_json(recorded) if recorded is not None else None
+    if access is None or not access.answered:
+        return
+    try:
+        check_target(publish_to, Claim.of(run), private=private, overwrite=overwrite)
+    except HubUnavailable as error:
+        logger.warning("%s", error)
+        logger.warning("Going on; whether %s is this run's is asked again before publishing.", publish_to)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from promptmill.errors import AccessDenied, ConfigurationError, NotFound
 from promptmill.hub.account import Account, who
+from promptmill.hub.claim import Claim
 from promptmill.hub.errors import LOGIN, endpoint, hub_errors
-from promptmill.hub.marker import require_ours
+from promptmill.hub.existing import require_ours, require_private, say_if_renamed, say_what_goes
 from promptmill.hub.patience import CHECKING, Patience
-from promptmill.hub.remote import remote_head
+from promptmill.hub.remote import head_if_any
 from promptmill.hub.session import patient
 
 logger = logging.getLogger(__name__)
+_NOBODY = Claim()
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Access:
         publish_to: the dataset that may be written; None if nothing is published.
         answered: False if the Hub could not be asked, and nothing but publishing needs it.
         checked_at: seconds since the epoch.
+        private: whether the dataset was asked to be private.
+        overwrite: whether it may replace what is there.
     """
 
     endpoint: str
@@ -35,6 +40,8 @@ class Access:
     publish_to: str | None
     answered: bool
     checked_at: float
+    private: bool = False
+    overwrite: bool = False
 
     @classmethod
     def from_json(cls, value: dict[str, object]) -> Access | None:
@@ -47,13 +54,24 @@ class Access:
 
 
 def check_access(
-    model: str | None, publish_to: str | None, *, now: float, overwrite: bool = False, patience: Patience = CHECKING
+    model: str | None,
+    publish_to: str | None,
+    *,
+    now: float,
+    overwrite: bool = False,
+    private: bool = False,
+    claim: Claim = _NOBODY,
+    patience: Patience = CHECKING,
 ) -> Access:
     """Ask the Hub; no network where nothing is to be asked.
 
+    Args:
+        claim: the run that the dataset is published from, as far as it is known.
+
     Raises:
         AccessDenied: no, with the page to open or the command to log in with.
-        ConfigurationError: an id is malformed, or belongs to a repository of another kind.
+        ConfigurationError: an id is malformed, or belongs to a repository of another kind; or the dataset is there,
+            and is another run's, or public where it was to be private.
         NotFound: no such model.
         HubUnavailable: no answer.
     """
@@ -67,8 +85,21 @@ def check_access(
         if model is not None:
             _require_readable(model)
         if publish_to is not None:
-            _require_writable(publish_to, account, overwrite)
-    return Access(endpoint(), account, model, publish_to, True, now)
+            _require_writable(publish_to, account)
+            _require_fitting(publish_to, claim, private=private, overwrite=overwrite)
+    return Access(endpoint(), account, model, publish_to, True, now, private, overwrite)
+
+
+def check_target(
+    publish_to: str, claim: Claim, *, private: bool, overwrite: bool, patience: Patience = CHECKING
+) -> None:
+    """Ask again whether the dataset repository is this run's, when more is known of the run.
+
+    Raises:
+        As `check_access`.
+    """
+    with patient(patience):
+        _require_fitting(publish_to, claim, private=private, overwrite=overwrite)
 
 
 def checked_dataset_id(repo: str) -> str:
@@ -108,7 +139,7 @@ def _require_readable(model: str) -> None:
         raise
 
 
-def _require_writable(dataset: str, account: Account | None, overwrite: bool) -> None:
+def _require_writable(dataset: str, account: Account | None) -> None:
     from huggingface_hub import HfApi
 
     _require_rights(dataset, account)
@@ -120,10 +151,20 @@ def _require_writable(dataset: str, account: Account | None, overwrite: bool) ->
             raise ConfigurationError(
                 f"--publish-to {dataset} is a model on the Hub. Choose another name for the dataset."
             ) from None
-        return  # It is made when the dataset is published.
-    if not overwrite:
-        with hub_errors(dataset, "dataset"):
-            require_ours(dataset, remote_head(dataset, "dataset").files)
+
+
+def _require_fitting(dataset: str, claim: Claim, *, private: bool, overwrite: bool) -> None:
+    with hub_errors(dataset, "dataset"):
+        remote = head_if_any(dataset, "dataset")
+        if remote is None:
+            return  # It is made when the dataset is published.
+        say_if_renamed(dataset, remote)
+        if private:
+            require_private(dataset, remote)
+        if overwrite:
+            say_what_goes(dataset, remote, claim)
+        else:
+            require_ours(dataset, remote, claim)
 
 
 def _require_rights(dataset: str, account: Account | None) -> None:
@@ -138,15 +179,23 @@ def _require_rights(dataset: str, account: Account | None) -> None:
     owner = dataset.split("/")[0]
     if not account.may_write_in(owner):
         writable = [account.user, *(name for name in account.organisations if account.may_write_in(name))]
+        near = _nearest(owner, writable)
+        meant = f" Did you mean {near}/{dataset.split('/')[1]}?" if near else ""
         raise AccessDenied(
-            f"--publish-to {dataset}: {account.user} may not write to {owner}. Choose one of {', '.join(writable)}, "
-            f"or ask an administrator of {owner} for the role `write`."
+            f"--publish-to {dataset}: {account.user} may not write to {owner}.{meant} Choose one of "
+            f"{', '.join(writable)}, or ask an administrator of {owner} for the role `write`."
         )
     if not account.may_write_to(dataset):
         raise AccessDenied(
             f"--publish-to {dataset}: the fine-grained token of {account.user} (from {account.source}) may not write "
             f"there. Add the permission for {dataset} or {owner} on {endpoint()}/settings/tokens."
         )
+
+
+def _nearest(owner: str, writable: list[str]) -> str | None:
+    by_letters = {name.casefold(): name for name in reversed(writable)}
+    near = get_close_matches(owner.casefold(), by_letters, n=1, cutoff=0.75)
+    return by_letters[near[0]] if near else None
 
 
 def _exists(repo: str, kind: str) -> bool:

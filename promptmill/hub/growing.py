@@ -12,6 +12,7 @@ from promptmill.files import read_json, write_json
 from promptmill.hub.patience import Patience
 from promptmill.hub.publication import publication
 from promptmill.hub.publish import Target, publish
+from promptmill.hub.shared_card import OURS
 from promptmill.plan import recorded_manifest
 from promptmill.run import RunFolder
 
@@ -32,7 +33,7 @@ def publish_growing(run: RunFolder, shards: int, target: Target, options: CardOp
     try:
         wanted = publication(run, laid_out.files, laid_out.counts, options)
         published = publish(
-            wanted, target, message=f"promptmill: {run.path.name}, {len(laid_out.files)} files", patience=patience
+            wanted, target, message=f"{OURS}{run.path.name}, {len(laid_out.files)} files", patience=patience
         )
         commit = published.commit
         logger.info("Published %d shards so far at %s.", shards, published.url)

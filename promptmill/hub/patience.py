@@ -33,6 +33,7 @@ class Patience:
 
 
 CHECKING = Patience(total_seconds=90, request_seconds=20, connect_tries=3)
+LOOKING = Patience(total_seconds=30, request_seconds=10, connect_tries=2)
 DOWNLOADING = Patience(total_seconds=900, connect_tries=5)
 PUBLISHING = Patience(total_seconds=3600)
 

@@ -13,9 +13,11 @@ from promptmill.card import CardOptions, card_text, interim_card
 from promptmill.errors import NotFound, PromptmillError
 from promptmill.files import read_json, write_json
 from promptmill.hub.commits import CARD, LocalFile, Publication
-from promptmill.hub.marker import marker_content
+from promptmill.hub.errors import page
+from promptmill.hub.marker import marker_content, origin_of
 from promptmill.hub.patience import Patience
 from promptmill.hub.publish import Target, publish
+from promptmill.hub.shared_card import OURS
 from promptmill.plan import recorded_manifest
 from promptmill.run import RunFolder, recorded_identity
 from promptmill.shard import ShardCounts
@@ -39,23 +41,31 @@ def publish_run(run: RunFolder, target: Target, options: CardOptions, patience: 
 
 
 def is_published(run: RunFolder, repo: str, options: CardOptions) -> bool:
-    """Whether this very dataset was published to this very repository with this card."""
+    """Whether it is written down that this very dataset was published to this repository of this Hub with this card."""
     value: dict[str, Any] | None = read_json(run.published)
     if value is None or not run.identity.exists():
         return False
     said = {"license": options.license, "pretty_name": options.pretty_name, "tags": list(options.tags)}
-    right = (repo, recorded_identity(run).fingerprint, said)
-    return (value.get("repo"), value.get("fingerprint"), value.get("card")) == right
+    right = (repo, page(repo, "dataset"), recorded_identity(run).fingerprint, said)
+    return (value.get("repo"), value.get("url"), value.get("fingerprint"), value.get("card")) == right
+
+
+def data_files(run: RunFolder, files: dict[str, DatasetFile]) -> dict[str, LocalFile]:
+    """What of a dataset's files is published as it is: all but the card."""
+    return {
+        name: LocalFile(run.dataset / name, file.bytes, file.sha256)
+        for name, file in sorted(files.items())
+        if name != CARD
+    }
 
 
 def publication(
     run: RunFolder, files: dict[str, DatasetFile], counts: ShardCounts, options: CardOptions
 ) -> Publication:
     """What the repository is to hold for these files of the run's dataset folder."""
-    data = {name: file for name, file in files.items() if name != CARD}
     return Publication(
-        files={name: LocalFile(run.dataset / name, file.bytes, file.sha256) for name, file in sorted(data.items())},
-        marker=marker_content(recorded_identity(run).fingerprint),
+        files=data_files(run, files),
+        marker=marker_content(recorded_identity(run).fingerprint, origin_of(run)),
         card=card_text(run, recorded_manifest(run), counts, options).encode(),
         interim_card=interim_card(run.path.name, options).encode(),
     )
@@ -69,7 +79,7 @@ def publish_command(run: RunFolder, target: Target) -> str:
 
 
 def _message(run: RunFolder, target: Target) -> str:
-    return f"promptmill: {run.path.name} ({target.fingerprint[:12]})"
+    return f"{OURS}{run.path.name} ({target.fingerprint[:12]})"
 
 
 @contextmanager

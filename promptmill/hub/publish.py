@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from promptmill.errors import ConfigurationError, HubUnavailable
+from promptmill.hub.claim import Claim
 from promptmill.hub.commits import Publication, Step, next_step
 from promptmill.hub.errors import hub_errors, page
-from promptmill.hub.marker import require_ours
+from promptmill.hub.existing import require_ours, require_private
 from promptmill.hub.patience import PUBLISHING, Budget, Patience
-from promptmill.hub.remote import RemoteRepo, remote_head
+from promptmill.hub.remote import RemoteRepo, head_if_any, remote_head
 from promptmill.hub.session import patient, xet_deadline
+from promptmill.hub.shared_card import SharedCard
 from promptmill.hub.space import readable
 from promptmill.hub.trouble import asked_wait, passing, response_of, status_of
 
@@ -34,7 +36,7 @@ class Target:
     """Where to publish.
 
     Attributes:
-        private: whether the repository is made private if it has to be made.
+        private: whether the repository is made private if it has to be made; one that is public is then refused.
         overwrite: whether to replace what promptmill did not publish, or published from another run.
         fingerprint: of the run, which the repository has to be of.
     """
@@ -71,15 +73,21 @@ def publish(
 ) -> Published:
     """Make the dataset repository hold exactly `wanted`; content that is there is not sent again.
 
+    What people wrote in the card that is there stays, unless it is to be overwritten (`promptmill.card.merging`).
+
     Raises:
         AccessDenied, NotFound, HubUnavailable: see `hub_errors`.
-        ConfigurationError: the repository is not ours to overwrite, or the Hub refuses the card.
+        ConfigurationError: the repository is not ours to overwrite, or public where it was to be private; or the Hub
+            refuses the card.
     """
     with patient(patience) as budget, hub_errors(target.repo, "dataset"):
         remote = _opened(target)
+        if target.private:
+            require_private(target.repo, remote)
         if not target.overwrite:
-            require_ours(target.repo, remote.files, target.fingerprint)
-        remote, commits = _Publisher(wanted, target.repo, message, budget, commit_bytes).bring_about(remote)
+            require_ours(target.repo, remote, Claim.by_marker(target.fingerprint, wanted.marker))
+        card = SharedCard(target.repo, wanted, overwrite=target.overwrite)
+        remote, commits = _Publisher(card, target.repo, message, budget, commit_bytes).bring_about(remote)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return Published(target.repo, remote.commit, page(target.repo, "dataset"), now, commits)
 
@@ -87,8 +95,8 @@ def publish(
 class _Publisher:
     """The loop of looking, planning and committing."""
 
-    def __init__(self, wanted: Publication, repo: str, message: str, budget: Budget, commit_bytes: int) -> None:
-        self._wanted = wanted
+    def __init__(self, card: SharedCard, repo: str, message: str, budget: Budget, commit_bytes: int) -> None:
+        self._card = card
         self._repo = repo
         self._message = message
         self._budget = budget
@@ -98,7 +106,7 @@ class _Publisher:
     def bring_about(self, remote: RemoteRepo) -> tuple[RemoteRepo, int]:
         """Commit until what is read back from the Hub is what is wanted; returns that, and how many commits it took."""
         commits, made = 0, None
-        while (step := next_step(self._wanted, remote, most_bytes=self._most)) is not None:
+        while (step := next_step(wanted := self._card.beside(remote), remote, most_bytes=self._most)) is not None:
             if step == made:
                 raise HubUnavailable(f"The Hub took a commit to {self._repo} and does not show what it brought.")
             self._tries += 1
@@ -110,7 +118,7 @@ class _Publisher:
                 commits, made = commits + 1, step
                 self._tries = 0
                 self._budget.achieved()
-                self._say(step)
+                self._say(len(wanted.files), step)
             remote = remote_head(self._repo, "dataset")
         return remote, commits
 
@@ -150,21 +158,18 @@ class _Publisher:
         # hf_xet does not tell a token that lost its rights from storage that fails.
         HfApi().auth_check(self._repo, repo_type="dataset", write=True)
 
-    def _say(self, step: Step) -> None:
-        done = len(self._wanted.files) - step.left
-        logger.info("Published %d of %d files to %s.", done, len(self._wanted.files), self._repo)
+    def _say(self, files: int, step: Step) -> None:
+        logger.info("Published %d of %d files to %s.", files - step.left, files, self._repo)
 
 
 def _opened(target: Target) -> RemoteRepo:
     """The repository as it is, made first if there is none."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import RepositoryNotFoundError
 
-    try:
-        return remote_head(target.repo, "dataset")
-    except RepositoryNotFoundError:
-        HfApi().create_repo(target.repo, repo_type="dataset", private=target.private, exist_ok=True)
-        return remote_head(target.repo, "dataset")
+    if (remote := head_if_any(target.repo, "dataset")) is not None:
+        return remote
+    HfApi().create_repo(target.repo, repo_type="dataset", private=target.private, exist_ok=True)
+    return remote_head(target.repo, "dataset")
 
 
 @contextmanager

@@ -42,10 +42,17 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class RemoteRepo:
-    """A repository at one commit."""
+    """A repository at one commit.
+
+    Attributes:
+        name: as the Hub has it, which is another than was asked for if it was renamed; empty if nobody asked.
+        private: None if nobody asked.
+    """
 
     commit: str
     files: dict[str, RemoteFile]
+    name: str = ""
+    private: bool | None = None
 
 
 def git_oid(content: bytes) -> str:
@@ -61,8 +68,39 @@ def remote_head(repo: str, kind: str) -> RemoteRepo:
     """
     from huggingface_hub import HfApi
 
-    commit = str(HfApi().repo_info(repo, repo_type=kind).sha)
-    return RemoteRepo(commit, remote_files(repo, kind, commit))
+    info = HfApi().repo_info(repo, repo_type=kind)
+    commit = str(info.sha)
+    return RemoteRepo(commit, remote_files(repo, kind, commit), str(info.id), info.private)
+
+
+def head_if_any(repo: str, kind: str) -> RemoteRepo | None:
+    """A repository as it is now; None if there is none, or the account may not see it.
+
+    Raises:
+        The other exceptions of huggingface_hub; see `hub_errors`.
+    """
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        return remote_head(repo, kind)
+    except RepositoryNotFoundError:
+        return None
+
+
+def small_file(repo: str, remote: RemoteRepo, name: str) -> bytes:
+    """The content of a small file of a dataset repository.
+
+    Raises:
+        The exceptions of huggingface_hub; see `hub_errors`.
+    """
+    from huggingface_hub import constants, get_session
+    from huggingface_hub.utils._headers import build_hf_headers
+    from huggingface_hub.utils._http import hf_raise_for_status
+
+    url = f"{constants.ENDPOINT}/datasets/{repo}/resolve/{remote.commit}/{name}"
+    answer = get_session().get(url, headers=build_hf_headers())
+    hf_raise_for_status(answer)
+    return bytes(answer.content)
 
 
 def remote_files(repo: str, kind: str, commit: str) -> dict[str, RemoteFile]:

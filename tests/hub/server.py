@@ -118,6 +118,19 @@ class HubServer:
             before = repo.at(branch).files
             return repo.commit({**before, **_as_files(files)}, title, author="somebody", branch=branch).oid
 
+    def rename(self, repo_id: str, name: str, *, kind: str = "model") -> None:
+        """Give a repository another name; the old one leads to it, as on the Hub."""
+        with self.state.lock:
+            repo = self.state.repos.pop((kind, repo_id))
+            repo.id = name
+            self.state.repos[kind, name] = repo
+            self.state.renamed[kind, repo_id] = name
+
+    def delete(self, repo_id: str, *, kind: str = "model") -> None:
+        """Remove a repository, as its owner does on its page."""
+        with self.state.lock:
+            del self.state.repos[kind, repo_id]
+
     def move(self, repo_id: str, oid: str, *, kind: str = "model", branch: str = "main") -> None:
         """Point a branch at a commit of the repository, as a force push would."""
         repo = self.repo(repo_id, kind=kind)

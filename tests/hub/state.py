@@ -36,6 +36,7 @@ class State:
     urls: dict[str, str] = field(default_factory=dict)  # of each origin
     accounts: Accounts = field(default_factory=Accounts)
     repos: dict[tuple[str, str], Repo] = field(default_factory=dict)
+    renamed: dict[tuple[str, str], str] = field(default_factory=dict)
     blobs: dict[str, Content] = field(default_factory=dict)  # LFS storage, by sha256
     parts: dict[str, dict[int, bytes]] = field(default_factory=dict)  # of LFS uploads under way, by sha256
     xet: XetStore = field(default_factory=XetStore)
@@ -49,8 +50,8 @@ class State:
 
     def repo(self, request: Request, kind: str | None, name: str) -> tuple[Repo, Token | None]:
         """The repository that a URL names (`kind` as it stands there, None for models), if the sender may see it."""
-        token = self.token(request)
-        return check_visible(self.repos.get((KINDS[kind or "models"], name)), token), token
+        token, kind = self.token(request), KINDS[kind or "models"]
+        return check_visible(self.repos.get((kind, self.renamed.get((kind, name), name))), token), token
 
     def stored(self, sha256: str) -> File | None:
         """A large file by its digest, wherever it was uploaded to."""

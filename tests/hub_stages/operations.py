@@ -36,7 +36,7 @@ def publication_of(folder: Path) -> Publication:
     paths = sorted(folder.glob("data/*"))
     files = {f"data/{path.name}": LocalFile(path, path.stat().st_size, sha256_of(path)) for path in paths}
     card = f"---\ntags: [synthetic]\n---\n# {len(files)} files\n".encode()
-    return Publication(files, marker_content(FINGERPRINT), card, INTERIM)
+    return Publication(files, marker_content(FINGERPRINT, {}), card, INTERIM)
 
 
 def run(given: argparse.Namespace) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from huggingface_hub import constants
 from promptmill.errors import AccessDenied, ConfigurationError, HubUnavailable, NotFound, PromptmillError
 from promptmill.hub.admission import Questions
 from promptmill.hub.auth import Access, check_access
+from promptmill.hub.claim import Claim
 from promptmill.hub.marker import MARKER, marker_content
 from promptmill.hub.patience import Patience
 from tests.hub import HubServer
@@ -57,6 +58,8 @@ CASES: dict[str, Case] = {
     "stranger": (_nothing, None, "bob/new", AccessDenied, ["may not write to bob"]),
     "dataset-is-model": (_nothing, None, "lab/model", ConfigurationError, ["is a model on the Hub"]),
     "foreign": (_nothing, None, "lab/foreign", ConfigurationError, ["did not publish", "--overwrite"]),
+    "letters-of-the-owner": (_nothing, None, "Alice/new", AccessDenied, ["Did you mean alice/new?"]),
+    "mistyped-owner": (_nothing, None, "alcie/new", AccessDenied, ["Did you mean alice/new?"]),
 }
 
 
@@ -130,6 +133,73 @@ def test_a_dataset_of_ours_may_be_written_again(full: HubServer) -> None:
     assert check_access(None, "lab/foreign", now=0.0, overwrite=True).publish_to == "lab/foreign"
 
 
+def test_a_public_dataset_is_refused_where_a_private_one_was_asked_for(full: HubServer) -> None:
+    """Before anything is generated, even where it may be overwritten; one that is private or not there yet is fine."""
+    full.add_dataset("alice/public", {MARKER: marker_content("f" * 64)})
+    full.add_dataset("alice/private", {MARKER: marker_content("f" * 64)}, private=True)
+    for overwrite in (False, True):
+        with pytest.raises(ConfigurationError, match=r"alice/public exists and is public.*/settings"):
+            check_access(None, "alice/public", now=0.0, private=True, overwrite=overwrite)
+    for repo in ("alice/private", "alice/new"):
+        assert check_access(None, repo, now=0.0, private=True).private
+
+
+ORIGIN = {
+    "settings": {"model": "gpt2", "temperature": 0.7, "prompts_sha256": "a"},
+    "prompts": {"rows": 300, "sha256": "three hundred"},
+}
+
+
+def published_from(full: HubServer, fingerprint: str = "e" * 64, **settings: object) -> None:
+    """`alice/ours` was published from a run with these settings, and `ORIGIN` else."""
+    origin = {**ORIGIN, "settings": {**ORIGIN["settings"], **settings}}
+    full.add_dataset("alice/ours", {MARKER: marker_content(fingerprint, origin), "data/a.parquet": b"x"})
+
+
+def test_another_runs_dataset_is_told_by_what_differs(full: HubServer) -> None:
+    """Settings by name, prompts by their rows, before the run has a fingerprint."""
+    published_from(full, model="gpt2-large", stop=["\n"])
+    prepared = {**ORIGIN, "prompts": {"rows": 310, "sha256": "three hundred and ten"}}
+    for first, same in (("three hundred", "the same"), ("others", "others")):
+        with pytest.raises(ConfigurationError) as caught:
+            check_access(None, "alice/ours", now=0.0, claim=Claim(None, prepared, lambda _, first=first: first))
+        for words in (
+            'its model: gpt2-large, yours gpt2; its stop: ["\\n"], yours not set',
+            f"its prompts: 300 rows, yours 310; the first 300 are {same}",
+            "--overwrite",
+        ):
+            assert words in str(caught.value)
+
+
+def test_a_run_is_taken_for_another_only_if_something_differs(full: HubServer) -> None:
+    """Prompts that are not prepared yet are no difference; a fingerprint that is another is one."""
+    published_from(full)
+    unprepared = {"settings": {**ORIGIN["settings"], "prompts_sha256": "b"}}
+    for claim in (Claim(None, ORIGIN), Claim(None, unprepared), Claim("e" * 64, ORIGIN), Claim("e" * 64)):
+        check_access(None, "alice/ours", now=0.0, claim=claim)
+    with pytest.raises(ConfigurationError, match="other settings"):
+        check_access(None, "alice/ours", now=0.0, claim=Claim("d" * 64, ORIGIN))
+
+
+def test_overwriting_says_what_goes(full: HubServer, caplog: pytest.LogCaptureFixture) -> None:
+    """How many files, the card, whose they are, and what stays."""
+    published_from(full, temperature=0)
+    full.commit("alice/ours", {"README.md": "# Mine", "NOTES.md": "mine"}, kind="dataset")
+    check_access(None, "alice/ours", now=0.0, overwrite=True, claim=Claim(None, ORIGIN))
+    check_access(None, "lab/foreign", now=0.0, overwrite=True)
+    (said,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert "replaces in the dataset alice/ours: 1 file in data/ and the card README.md" in said
+    assert "another run: its temperature: 0, yours 0.7). 1 other file stays." in said
+
+
+def test_a_renamed_dataset_is_said_to_be(full: HubServer, caplog: pytest.LogCaptureFixture) -> None:
+    """The Hub leads to it from its old name."""
+    full.add_dataset("alice/old", {MARKER: marker_content("f" * 64)})
+    full.rename("alice/old", "alice/new", kind="dataset")
+    check_access(None, "alice/old", now=0.0)
+    assert "The dataset alice/old is called alice/new on the Hub. Give --publish-to alice/new." in caplog.text
+
+
 def test_no_answer_is_not_no_access(here: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unreachable Hub and HF_HUB_OFFLINE name the command for the login node."""
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
@@ -158,3 +228,7 @@ def test_a_yes_is_believed_for_a_time(full: HubServer) -> None:
     assert not believed(Questions("gpt2", "alice/other"), access, 3000.0)
     assert not believed(questions, replace(access, endpoint="http://another"), 3000.0)
     assert not believed(questions, replace(access, answered=False), 3000.0)
+    assert not believed(replace(questions, private=True), access, 3000.0)
+    assert believed(replace(questions, private=True), replace(access, private=True), 3000.0)
+    assert not believed(questions, replace(access, overwrite=True), 3000.0)
+    assert believed(replace(questions, overwrite=True), replace(access, overwrite=True), 3000.0)

@@ -48,7 +48,7 @@ def read_back(environment: dict[str, str], repo: str) -> list[dict[str, object]]
 def test_a_model_of_the_hub_becomes_a_dataset_on_the_hub(
     hub: HubServer, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """`load_dataset` reads back the very rows that are on disk; a second run asks the Hub for nothing."""
+    """`load_dataset` reads back the very rows that are on disk; a second run looks, and changes nothing."""
     outcome = build(environment, tmp_path)
     assert outcome.code == 0, outcome.said
     run = only_run(tmp_path / "data")
@@ -60,7 +60,8 @@ def test_a_model_of_the_hub_becomes_a_dataset_on_the_hub(
     asked = len(hub.requests)
     again = build(environment, tmp_path)
     assert again.code == 0, again.said
-    assert len(hub.requests) == asked
+    assert {request.method for request in hub.requests[asked:]} == {"GET"}
+    assert f"It is published at {hub.url}/datasets/{REPO}, commit {published['commit']}" in again.said
 
 
 def test_prompts_may_come_from_a_dataset_of_the_hub(

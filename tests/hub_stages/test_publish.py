@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from promptmill.errors import StorageError
+from promptmill.card.merging import marked
+from promptmill.errors import ConfigurationError, StorageError
 from promptmill.hub.marker import MARKER
 from promptmill.hub.publish import Target
 from promptmill.hub.publish import publish as publish_files
@@ -53,8 +54,9 @@ def test_the_card_comes_last(client: Client, folder: Path) -> None:
     """Every commit before the last one says that the dataset is not complete, and carries our marker."""
     assert publish(client, folder) == 0
     last, *before = client.hub.commits(REPO, kind="dataset")
-    assert last.files["README.md"].content.read().endswith(b"# 5 files\n")
-    assert [commit.files["README.md"].content.read() for commit in before[:-1]] == [INTERIM] * 2
+    assert b"\n# 5 files\n" in last.files["README.md"].content.read()
+    interim = marked(INTERIM.decode()).encode()
+    assert [commit.files["README.md"].content.read() for commit in before[:-1]] == [interim] * 2
     assert all(MARKER in commit.files for commit in before[:-1])
 
 
@@ -123,6 +125,14 @@ def test_a_private_repository_is_made_private(client: Client, folder: Path) -> N
     """If it has to be made."""
     assert publish(client, folder, "--private") == 0
     assert client.hub.repo(REPO, kind="dataset").private
+
+
+def test_nothing_is_sent_to_a_public_repository_that_was_to_be_private(here: Client, folder: Path) -> None:
+    """It may have become public since it was looked at."""
+    here.hub.add_dataset(REPO, {"README.md": "# Mine"})
+    with pytest.raises(ConfigurationError, match="exists and is public"):
+        publish_files(publication_of(folder), Target(REPO, FINGERPRINT, private=True), message="test")
+    assert (here.hub.uploaded(), len(here.hub.commits(REPO, kind="dataset"))) == (0, 1)
 
 
 def test_a_token_that_loses_its_rights_is_told_from_a_fault(client: Client, folder: Path) -> None:
