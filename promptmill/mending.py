@@ -47,8 +47,9 @@ def take_over(run: RunFolder, settings: RunSettings) -> None:
     if run.identity.exists() or _chunks(run) or run.dataset_manifest.exists():
         what = "rows" if _chunks(run) else "records"
         raise ConfigurationError(
-            f"{run.path} has {what} of a run whose settings are lost ({run.record.name} is gone), and the settings given now are not known to be the same. Restore that file, give the settings "
-            "that the run was begun with, or start again with another --name."
+            f"{run.path} has {what} of a run whose settings are lost ({run.record.name} is gone), and the "
+            "settings given now are not known to be the same. Restore that file, give the settings that the run was "
+            "begun with, or start again with another --name."
         )
     for path in left:
         _aside(path)
