@@ -15,6 +15,7 @@ from promptmill.card import PICTURE, card_text
 from promptmill.files import (
     TEMPORARY_MARK,
     atomic_write,
+    move_into,
     read_json,
     remove_stale_temporaries,
     sha256_of,
@@ -86,13 +87,14 @@ def assemble(run: RunFolder, write_report: WriteReport = attempt_report) -> list
 def lay_out(run: RunFolder, manifest: PromptsManifest, shards: Iterable[int]) -> LaidOut:
     """Write the Parquet files of these shards, in the very bytes that the complete dataset has."""
     laid_out = LaidOut({}, ShardCounts(), [])
+    ours = _Ours(run)
     for shard in shards:
         rows = _complete_rows(run, manifest, shard)
         if rows is None:
             laid_out.damaged.append(shard)
             continue
         name = f"data/train-{shard:05d}-of-{len(manifest.shards):05d}.parquet"
-        laid_out.files[name] = _write_shard(run.dataset / name, _joined_rows(run, manifest, shard, rows))
+        laid_out.files[name] = _write_shard(ours, name, _joined_rows(run, manifest, shard, rows))
         laid_out.counts += ShardCounts.of(rows)
     return laid_out
 
@@ -146,10 +148,35 @@ def _repeated(value: str | None, rows: int) -> pa.Array:
     return pa.repeat(pa.scalar(value, pa.string()), rows)
 
 
-def _write_shard(path: Path, table: pa.Table) -> DatasetFile:
+class _Ours:
+    """The files of a dataset's folder as they were written last; anything else there is somebody's, and kept."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.folder = run.dataset
+        self._kept = run.kept
+        value = read_json(run.dataset_manifest)
+        files = value.get("files", {}) if isinstance(value, dict) else {}
+        self.written = {name: file["sha256"] for name, file in files.items()}
+
+    def make_room(self, name: str, new: str | None = None) -> None:
+        """Keep what stands under a name if it is neither what was written there last nor `new`, both by SHA-256."""
+        path = self.folder / name
+        if not path.exists() or (path.is_file() and sha256_of(path) in (new, self.written.get(name))):
+            return
+        logger.warning("%s was changed by somebody; it is kept as %s.", path, move_into(self._kept, path))
+
+    def write(self, name: str, fill: Callable[[Path], object]) -> Path:
+        """Write a file with `fill`."""
+        path = self.folder / name
+        with atomic_write(path) as temporary:
+            fill(temporary)
+            self.make_room(name, sha256_of(temporary))
+        return path
+
+
+def _write_shard(ours: _Ours, name: str, table: pa.Table) -> DatasetFile:
     """Write one Parquet file of the dataset."""
-    with atomic_write(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP)
+    path = ours.write(name, lambda to: pq.write_table(table, to, compression="zstd", row_group_size=_ROW_GROUP))
     return DatasetFile(table.num_rows, path.stat().st_size, sha256_of(path))
 
 
@@ -157,12 +184,16 @@ def _finish(run: RunFolder, manifest: PromptsManifest, laid_out: LaidOut, write_
     files, counts = laid_out.files, laid_out.counts
     for folder in (run.dataset, run.dataset / "data"):
         remove_stale_temporaries(folder)
+    ours = _Ours(run)
     for stale in _unlisted(run.dataset, files):
-        stale.unlink(missing_ok=True)
+        ours.make_room(str(stale.relative_to(run.dataset)))
+        if stale.exists():  # of an earlier layout of this very run
+            stale.unlink()
+    if PICTURE in ours.written:  # else it is the report's, of a life that ended before the manifest
+        ours.make_room(PICTURE)
     write_report(run)
-    card = run.dataset / "README.md"
-    with atomic_write(card) as temporary:
-        temporary.write_text(card_text(run, manifest, counts), encoding="utf-8")
+    text = card_text(run, manifest, counts)
+    card = ours.write("README.md", lambda to: to.write_text(text, encoding="utf-8"))
     for path in (card, run.dataset / PICTURE):
         if path.is_file():
             files[path.name] = DatasetFile(0, path.stat().st_size, sha256_of(path))
@@ -171,7 +202,7 @@ def _finish(run: RunFolder, manifest: PromptsManifest, laid_out: LaidOut, write_
 
 def _unlisted(folder: Path, files: dict[str, DatasetFile]) -> Iterator[Path]:
     # Young temporaries may be those of another process that lays out the same dataset.
-    there = (path for path in (folder / "data").iterdir() if TEMPORARY_MARK not in path.name)
+    there = [path for path in (folder / "data").iterdir() if TEMPORARY_MARK not in path.name]
     return (path for path in there if f"data/{path.name}" not in files)
 
 

@@ -189,6 +189,19 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
+def move_into(folder: Path, path: Path) -> Path:
+    """Move what is not ours to replace into `folder`, under its name or one like it; returns where it is now."""
+    target = folder / path.name
+    if target.exists():
+        target = folder / f"{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}"
+    with storage_errors(target):
+        make_folder(folder)
+        os.replace(path, target)
+        fsync_folder(folder)
+        fsync_folder(path.parent)
+    return target
+
+
 def remove_stale_temporaries(folder: Path, *, older_than_seconds: float = 24 * 3600) -> None:
     """Delete temporaries that a killed process left in `folder`; young ones may be in use."""
     limit = time.time() - older_than_seconds

@@ -2,7 +2,7 @@
 
 The stages then make them anew, from what they were made of the first time. Rows are not touched here: the
 shard that they are in looks after them (`promptmill.shard`). The settings in `run.json` are nobody's to
-guess, so a run without them is refused.
+guess: where they are gone, only the fingerprint of the rows can tell whether those given now are the same.
 """
 
 from __future__ import annotations
@@ -17,21 +17,49 @@ import pyarrow.parquet as pq
 
 from promptmill.assemble import DatasetManifest, recorded_dataset
 from promptmill.endpoint.record import recorded_served
-from promptmill.errors import StorageError
+from promptmill.errors import ConfigurationError, StorageError
 from promptmill.files import read_json, set_aside, sha256_of
 from promptmill.model import recorded_model
 from promptmill.placement import Placement
 from promptmill.plan import recorded_manifest
-from promptmill.run import Identity, RunFolder, recorded_identity
+from promptmill.run import Identity, RunFolder, is_open, recorded_identity
+from promptmill.settings import RunSettings
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+def take_over(run: RunFolder, settings: RunSettings) -> None:
+    """Look at what lies in the folder of a run that has no `run.json`, before it is begun with these settings.
+
+    Rows stay if the fingerprint says that they are of these settings. Records that rows do not hang on are set aside.
+
+    Raises:
+        ConfigurationError: the rows, or the identity, are of other settings or of nobody knows which.
+    """
+    left = _left_behind(run)
+    if not left or is_open(run):  # asked after looking: what another process begins meanwhile has its `run.json` first
+        return
+    identity = _readable_identity(run)
+    if identity is not None and _with_settings(identity, settings).fingerprint == identity.fingerprint:
+        logger.warning("%s is gone; it is written again, as the rows there are of these very settings.", run.record)
+        return
+    if run.identity.exists() or _chunks(run) or run.dataset_manifest.exists():
+        what = "rows" if _chunks(run) else "records"
+        raise ConfigurationError(
+            f"{run.path} has {what} of a run whose settings are lost ({run.record.name} is gone), and the "
+            "settings given now are not known to be the same. Restore that file, give the settings that the run was "
+            "begun with, or start again with another --name."
+        )
+    for path in left:
+        _aside(path)
 
 
 def mend(run: RunFolder) -> None:
     """Set aside the records that cannot be believed.
 
     Raises:
+        ConfigurationError: the settings in `run.json` are not those that the rows were made with.
         StorageError: one of them cannot be renamed.
     """
     identity = _mended(run.identity, lambda: _own_identity(run))
@@ -44,7 +72,9 @@ def mend(run: RunFolder) -> None:
     model = _mended(run.model, lambda: recorded_model(run.model))
     if model is not None and identity is not None and model.revision != identity.revision:
         _aside(run.model)
-    _mended(run.server, lambda: recorded_served(run))
+    served = _mended(run.server, lambda: recorded_served(run))
+    if served is not None and identity is not None and served.identity != identity.served:
+        _aside(run.server)
     for path in run.path.glob("placement-*.json"):
         _mended(path, lambda path=path: _own_placement(path, identity))  # type: ignore[misc]
     _mended(run.dataset_manifest, lambda: _own_dataset(run, identity))
@@ -70,21 +100,27 @@ def _aside(path: Path) -> None:
 
 
 def _own_identity(run: RunFolder) -> Identity:
-    """The identity, unless both the rows that are there and the settings say that it is another run's.
+    """The identity, if it is that of the run's settings; else the rows tell which of the two is foreign.
 
-    A fingerprint that this version would not come to is no proof: another may have begun the run. Nor
-    are rows: they may be another run's themselves.
+    Raises:
+        ConfigurationError: the rows are of the identity, and so not of the settings.
+        ValueError: the identity is another run's.
     """
     identity = recorded_identity(run)
-    chunk = next(run.shards.glob("*/chunk-*.parquet"), None)
-    if chunk is None:
+    if _with_settings(identity, run.settings).fingerprint == identity.fingerprint:
         return identity
-    try:
-        mark = (pq.read_schema(chunk).metadata or {}).get(b"fingerprint", b"").decode()
-    except (OSError, ValueError):
-        return identity
-    right = Identity.of(
-        run.settings,
+    if any(_mark(chunk) == identity.fingerprint for chunk in _chunks(run)):
+        raise ConfigurationError(
+            f"The settings in {run.record} are not those that the rows of {run.path} were made with: it is another "
+            "run's. Restore it, or start again with another --name."
+        )
+    raise ValueError("the identity of another run")
+
+
+def _with_settings(identity: Identity, settings: RunSettings) -> Identity:
+    """What the identity would be if the same model, prompts and dtype had been used with these settings."""
+    return Identity.of(
+        settings,
         revision=identity.revision,
         prompts=identity.prompts,
         chat_template=identity.chat_template,
@@ -92,9 +128,33 @@ def _own_identity(run: RunFolder) -> Identity:
         quantization=identity.quantization,
         served=identity.served,
     )
-    if mark != identity.fingerprint and right.fingerprint != identity.fingerprint:
-        raise ValueError("the identity of another run")
-    return identity
+
+
+def _readable_identity(run: RunFolder) -> Identity | None:
+    try:
+        return recorded_identity(run)
+    except (StorageError, TypeError):
+        return None
+
+
+def _chunks(run: RunFolder) -> list[Path]:
+    return sorted(run.shards.glob("*/chunk-*.parquet"))
+
+
+def _mark(chunk: Path) -> str | None:
+    """The fingerprint that a chunk carries; None if it is damaged."""
+    try:
+        metadata: dict[bytes, bytes] = pq.read_schema(chunk).metadata or {}
+    except (OSError, ValueError):
+        return None
+    return metadata.get(b"fingerprint", b"").decode()
+
+
+def _left_behind(run: RunFolder) -> list[Path]:
+    """Records of ours that are there, and so were made for some settings."""
+    single = (run.identity, run.model, run.prompts, run.server, run.dataset_manifest, run.published)
+    there = [path for path in single if path.exists()]
+    return [*there, *run.path.glob("placement-*.json"), *_chunks(run)]
 
 
 def _own_dataset(run: RunFolder, identity: Identity | None) -> DatasetManifest | None:

@@ -99,10 +99,14 @@ def pin_model(
     data: Path,
     pin: Path,
     *,
+    fixed: str | None = None,
     allow_pickle: bool = False,
     remote_code: bool = False,
 ) -> PinnedModel:
     """Have the model on disk and write down which; once pinned, a run never moves to another commit.
+
+    Args:
+        fixed: commit or digest in the run's identity, which holds where the pin is gone; None before there is one.
 
     Raises:
         AccessDenied, NotFound, HubUnavailable: see `promptmill.hub.errors`.
@@ -112,9 +116,9 @@ def pin_model(
     pinned = recorded_model(pin)
     if pinned is not None and pinned.is_on_disk():
         return pinned
-    asked = revision if pinned is None else pinned.revision
-    fresh = have_model(model, asked, data, allow_pickle=allow_pickle, remote_code=remote_code)
-    if pinned is not None and pinned.revision != fresh.revision:
+    known = fixed if pinned is None else pinned.revision
+    fresh = have_model(model, known or revision, data, allow_pickle=allow_pickle, remote_code=remote_code)
+    if known is not None and known != fresh.revision:
         raise ConfigurationError(
             f"The files in {fresh.folder} are not those that the run was begun with. "
             "Restore them, or start again with another --name."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
-from promptmill.errors import StorageError
+from promptmill.errors import ConfigurationError, StorageError
 from promptmill.files import read_json, sha256_of, write_json
 from promptmill.prompts import PreparedPrompts
 from promptmill.run import RunFolder, recorded_identity
@@ -69,6 +69,19 @@ def write_manifest(
     shards = cut(prompts.rows, samples, small_shard_rows)
     manifest = PromptsManifest(prompts, samples, shards, sha256_of(run.prompts_table))
     write_json(run.prompts, asdict(manifest))
+
+
+def require_own_prompts(run: RunFolder, prompts: PreparedPrompts) -> None:
+    """Refuse prompts that are prepared anew for a run that has an identity, if they are not those.
+
+    Raises:
+        ConfigurationError: the source has changed since.
+    """
+    if run.identity.exists() and recorded_identity(run).prompts != prompts.sha256:
+        raise ConfigurationError(
+            f"{prompts.source} no longer gives the prompts that {run.path} was begun with (see {run.identity.name}). "
+            "Restore them, or start again with another --name."
+        )
 
 
 def recorded_manifest(run: RunFolder) -> PromptsManifest:

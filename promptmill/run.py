@@ -93,6 +93,11 @@ class RunFolder:
         return self.path / "dataset"
 
     @property
+    def kept(self) -> Path:
+        """What somebody put into the dataset's folder where a file of ours has to be."""
+        return self.path / "set-aside"
+
+    @property
     def report(self) -> Path:
         """What people look at: a page about dataset and run."""
         return self.path / "report.html"

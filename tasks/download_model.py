@@ -5,6 +5,7 @@ from __future__ import annotations
 import luigi
 
 from promptmill.model import pin_model, recorded_model
+from promptmill.run import recorded_identity
 from tasks.check_auth import CheckAuth
 from tasks.parameters import switch
 from tasks.stage import Stage, target
@@ -38,6 +39,7 @@ class DownloadModel(Stage):
             settings.revision,
             run.data,
             run.model,
+            fixed=recorded_identity(run).revision if run.identity.exists() else None,
             allow_pickle=self.allow_pickle,
             remote_code=settings.trust_remote_code,
         )

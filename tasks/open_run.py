@@ -8,7 +8,7 @@ from pathlib import Path
 import luigi
 
 from promptmill.files import storage_errors
-from promptmill.mending import mend
+from promptmill.mending import mend, take_over
 from promptmill.model import checked_model
 from promptmill.prompts import absolute_source, default_prompts_path, source_digest, template_text
 from promptmill.run import RunFolder, is_open, open_run, require_same_settings
@@ -40,9 +40,10 @@ class OpenRun(RunParameters, PromptmillTask):
         return True
 
     def run(self) -> None:
-        """Write the settings."""
+        """Write the settings, unless the folder has rows of other ones."""
         if self.settings.engine == "vllm":
             require_same_choice(self.settings.sampling)
+        take_over(self.folder, self.settings)
         open_run(self.folder, self.settings, self.prompts_source)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import luigi
 
-from promptmill.plan import SMALL_SHARD_ROWS, write_manifest
+from promptmill.plan import SMALL_SHARD_ROWS, require_own_prompts, write_manifest
 from promptmill.prompts import PromptOptions, prepare_prompts
 from promptmill.run import recorded_prompts_source
 from tasks.stage import Stage, target
@@ -33,4 +33,5 @@ class PreparePrompts(Stage):
             file_column=settings.file_column,
         )
         prepared = prepare_prompts(options, self.folder.prompts_table)
+        require_own_prompts(self.folder, prepared)
         write_manifest(self.folder, prepared, settings.samples_per_prompt, self.small_shard_rows)
