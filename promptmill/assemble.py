@@ -24,6 +24,7 @@ from promptmill.files import (
 from promptmill.model import published_model
 from promptmill.plan import PromptsManifest, recorded_manifest, shard_store
 from promptmill.prompts import prepared_table
+from promptmill.prompts.features import features_of, metadata_of
 from promptmill.report.attempt import attempt_report
 from promptmill.run import RunFolder, recorded_identity
 from promptmill.shard import ShardCounts
@@ -135,7 +136,8 @@ def _joined_rows(run: RunFolder, manifest: PromptsManifest, shard: int, rows: pa
         "error": rows["error"],
     }
     own = {name: prompts[name] for name in prompts.column_names if name not in ("prompt_id", text)}
-    return pa.table({**columns, **own})
+    # What datasets noted of the source's columns; Arrow's own metadata of the prepared file is not the dataset's.
+    return pa.table({**columns, **own}).replace_schema_metadata(metadata_of(features_of(prompts.schema)))
 
 
 def _sample_index(positions: pa.ChunkedArray, samples: int) -> pa.ChunkedArray:

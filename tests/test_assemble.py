@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import datasets
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from promptmill.assemble import assemble, recorded_dataset
 from promptmill.generate import PromptForm, fill_shard, missing_requests
@@ -53,6 +56,37 @@ def test_rows_stand_in_prompt_order_with_the_users_columns(run: RunFolder) -> No
     answers = zip(table["seed"].to_pylist(), table["prompt"].to_pylist(), strict=True)
     assert table["response"].to_pylist() == [f"{seed:x} answers {prompt}" for seed, prompt in answers]
     assert len(set(table["seed"].to_pylist())) == 2 * PROMPTS
+
+
+def test_features_of_the_source_live_on(tmp_path: Path) -> None:
+    """Who loads the dataset finds names of classes, and images, under the name that the column has then."""
+    features = datasets.Features(
+        {
+            "prompt": datasets.Value("string"),
+            "label": datasets.ClassLabel(names=["bad", "good"]),
+            "model": datasets.List(datasets.ClassLabel(names=["x", "y"])),
+            "picture": datasets.Image(),
+        }
+    )
+    rows = {
+        "prompt": ["a", "b"],
+        "label": [1, 0],
+        "model": [[0], [1]],
+        "picture": [{"bytes": b"png", "path": None}, None],
+    }
+    source = tmp_path / "prompts.parquet"
+    pq.write_table(pa.Table.from_pydict(rows, schema=features.arrow_schema), source)
+    run = begun_run(tmp_path / "data", source)
+    write_manifest(run, prepare_prompts(PromptOptions(str(source)), run.prompts_table), samples=2)
+    fill(run, 0)
+    assemble(run, lambda run: None)
+    found = datasets.Features.from_arrow_schema(pq.read_schema(parquet_files(run.path)[0]))
+    assert [found[name] for name in ("label", "picture", "input_model")] == [
+        features[name] for name in ("label", "picture", "model")
+    ]
+    told = yaml.safe_load((run.dataset / "README.md").read_text().split("---")[1])["dataset_info"]["features"]
+    (label,) = (feature["dtype"]["class_label"] for feature in told if feature["name"] == "label")
+    assert label == {"names": {"0": "bad", "1": "good"}}
 
 
 def test_files_are_named_as_the_hub_expects_and_proven_by_the_manifest(run: RunFolder) -> None:

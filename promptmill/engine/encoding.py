@@ -14,6 +14,14 @@ LOOK_AHEAD = 2048
 """Requests that are encoded and sorted together: bounds memory, and the time to the first token."""
 
 
+_SLICE = 100_000
+"""Characters that are encoded at a time to find that a text is too long: a tokenizer takes some 200 bytes for each."""
+_CHARACTERS_A_TOKEN = 16
+"""A text of fewer characters for each position of the context may well fit, and is encoded whole."""
+_SEAM = 32
+"""Tokens that a cut between two slices may add at the very most."""
+
+
 @dataclass(frozen=True)
 class Window:
     """Requests that were looked at together: the rows in the order to take them, and those refused."""
@@ -53,6 +61,10 @@ class Encoder:
     def encode(self, request: Request) -> Row | Completion:
         """The row of a request, or the `error` completion of one that can't be generated."""
         try:
+            least = self._least_tokens(request)
+            if least:
+                sizes = f"The prompt has more than {least} tokens and the model's context {self._context}"
+                return _refuse(request, least, f"{sizes}: no room is left for a completion.")
             tokens = self._tokens(request)
         except Exception as error:  # a template or a tokenizer may raise anything at all on one row
             return _refuse(request, 0, f"The prompt can't be encoded: {type(error).__name__}: {error}")
@@ -67,6 +79,23 @@ class Encoder:
             sizes = f"The prompt has {len(tokens)} tokens and the model's context {self._context}"
             return _refuse(request, len(tokens), f"{sizes}: no room is left for a completion.")
         return Row(request, tokens, limit=min(room, self._most))
+
+    def _least_tokens(self, request: Request) -> int:
+        """So many tokens at least has a prompt that can't fit, found without encoding it whole; 0 if it may fit.
+
+        Of a chat the longest text of the user is looked at, as templates leave out some of what others say.
+        """
+        texts = [message["content"] for message in request.messages or () if message["role"] == "user"]
+        text = max([request.prompt or "", *texts], key=len)
+        if self._context is None or len(text) <= max(_SLICE, self._context * _CHARACTERS_A_TOKEN):
+            return 0
+        least = 0
+        for start in range(0, len(text), _SLICE):
+            encoded = self._tokenizer(text[start : start + _SLICE], add_special_tokens=False, verbose=False)
+            least += max(0, len(encoded["input_ids"]) - _SEAM)
+            if least > self._context:
+                return least
+        return 0
 
     def _tokens(self, request: Request) -> list[int]:
         if request.messages is not None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from promptmill.prompts.features import features_of, metadata_of
+
 BATCH_ROWS = 1024
 BATCH_BYTES = 8_000_000
 
@@ -60,7 +62,8 @@ def in_batches(file: str, rows: Iterable[tuple[int, Row, int]], most: int) -> It
 
 def of_table(file: str, table: pa.Table | pa.RecordBatch, first: int) -> Batch:
     """A batch of Arrow rows that keep their types; `first` is the number of the first row."""
-    schema = pa.schema([pa.field(field.name, plain_type(field.type)) for field in table.schema])
+    fields = [pa.field(field.name, plain_type(field.type)) for field in table.schema]
+    schema = pa.schema(fields, metadata=metadata_of(features_of(table.schema)))
     numbers = list(range(first, first + table.num_rows))
     return Batch(file, "row", numbers, table.to_pylist(), table.nbytes, schema)
 
@@ -71,7 +74,7 @@ def with_columns(batch: Batch, columns: Mapping[str, str | None]) -> Batch:
     if batch.schema is None:
         return replace(batch, rows=rows)
     new = [pa.field(name, pa.string()) for name in columns if name not in batch.schema.names]
-    return replace(batch, rows=rows, schema=pa.schema([*batch.schema, *new]))
+    return replace(batch, rows=rows, schema=pa.schema([*batch.schema, *new], metadata=batch.schema.metadata))
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from promptmill.errors import InvalidRows
 from promptmill.prompts.batches import Batch
+from promptmill.prompts.features import features_of
 from promptmill.prompts.json_text import DEEPEST, JSON, check_json, fits_json, is_json_text, too_deep
 from promptmill.prompts.problems import BadRowError, Problems, check_encodable, shown
 
@@ -36,9 +37,11 @@ class ColumnTypes:
         self._left_out = left_out
         self._first_place: dict[str, str] = {}
         self.types: dict[str, pa.DataType] = {}
+        self.features: dict[str, Any] = {}
 
     def add(self, batch: Batch, problems: Problems) -> None:
         """Widen the types so that the batch fits; what cannot fit becomes a problem with both lines."""
+        before = set(self.types)
         for column in self._columns_of(batch):
             values = [row.get(column) for row in batch.rows]
             try:
@@ -49,11 +52,26 @@ class ColumnTypes:
                 self._locate(column, values, batch, problems)
                 continue
             self._widen(column, merged, values, batch)
+        self._add_features(batch, problems, before)
         if len(self.types) > MOST_COLUMNS:
             raise InvalidRows(
                 f"{batch.place(0)}: there are more than {MOST_COLUMNS} different columns by here. "
                 "Objects with free keys have to stand in one column, as JSON text."
             )
+
+    def _add_features(self, batch: Batch, problems: Problems, before: set[str]) -> None:
+        found = features_of(batch.schema)
+        for column in self._columns_of(batch):
+            mine = found.get(column)
+            if column not in before and mine is not None:
+                self.features[column] = mine
+            elif column in before and mine != self.features.get(column):
+                problems.add(
+                    batch.place(0),
+                    "is another feature of datasets than in the file before, such as other names of classes; write the "
+                    "files with one form of it",
+                    column,
+                )
 
     def _columns_of(self, batch: Batch) -> list[str]:
         names = batch.schema.names if batch.schema else dict.fromkeys(chain.from_iterable(batch.rows))

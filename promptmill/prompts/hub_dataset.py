@@ -28,7 +28,7 @@ def dataset_commit(source: HubSource) -> str:
 
     try:
         with patient(CHECKING), hub_errors(source.repo, "dataset"):
-            commit = HfApi().dataset_info(source.repo).sha
+            commit = HfApi().dataset_info(source.repo, revision=source.revision).sha
     except NotFound as error:
         raise NotFound(f"There is no file {source.typed}, and no dataset of that name on the Hub. {error}") from error
     if commit is None:
@@ -50,9 +50,35 @@ def read_hub(source: HubSource, commit: str, most: int) -> Iterator[Batch]:
 def _stream(source: HubSource, commit: str) -> Any:
     import datasets
 
-    splits = datasets.get_dataset_split_names(source.repo, revision=commit)
-    split = _chosen_split(source, splits)
-    return datasets.load_dataset(source.repo, split=split, revision=commit, streaming=True)
+    configs = datasets.get_dataset_config_names(source.repo, revision=commit)
+    config, wanted = _chosen_config(source, commit, configs)
+    splits = datasets.get_dataset_split_names(source.repo, config, revision=commit)
+    split = _chosen_split(source, config if len(configs) > 1 else None, wanted, splits)
+    return datasets.load_dataset(source.repo, config, split=split, revision=commit, streaming=True)
+
+
+def _chosen_config(source: HubSource, commit: str, configs: list[str]) -> tuple[str, str | None]:
+    """The config to read, and the split that was asked for."""
+    import datasets
+
+    if source.config is None:
+        if source.split in configs and len(configs) > 1:
+            return source.split, None  # what stands alone behind the colon may be either
+        default = datasets.get_dataset_default_config_name(source.repo, revision=commit)
+        if default is not None:
+            return default, source.split
+    elif source.config in configs:
+        return source.config, source.split
+    lacks = "needs the name of a config" if source.config is None else f"has no config {source.config}"
+    raise ConfigurationError(
+        f"The dataset {source.repo} {lacks}; its configs are {listed(configs)}. "
+        f"Name one: --prompts {_named(source, configs[0] if configs else 'default', source.split)}"
+    )
+
+
+def _named(source: HubSource, config: str | None, split: str | None) -> str:
+    revision = f"@{source.revision}" if source.revision else ""
+    return ":".join([f"{source.repo}{revision}", *(name for name in (config, split) if name)])
 
 
 @contextmanager
@@ -69,11 +95,12 @@ def _dataset_errors(source: HubSource) -> Iterator[None]:
         ) from error
 
 
-def _chosen_split(source: HubSource, splits: list[str]) -> str:
-    wanted = source.split or (splits[0] if len(splits) == 1 else "train")
+def _chosen_split(source: HubSource, config: str | None, given: str | None, splits: list[str]) -> str:
+    wanted = given or (splits[0] if len(splits) == 1 else "train")
     if wanted in splits:
         return wanted
+    whose = f"config {config} of the dataset {source.repo}" if config else f"dataset {source.repo}"
     raise ConfigurationError(
-        f"The dataset {source.repo} has no split {wanted}; its splits are {listed(splits)}. "
-        f"Name one: --prompts {source.repo}:{splits[0] if splits else 'train'}"
+        f"The {whose} has no split {wanted}; its splits are {listed(splits)}. "
+        f"Name one: --prompts {_named(source, config, splits[0] if splits else 'train')}"
     )

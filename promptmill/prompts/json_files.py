@@ -7,6 +7,7 @@ import logging
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Literal
 
@@ -94,10 +95,18 @@ def _rows_within(file: PromptFile, value: Row, problems: Problems, named: frozen
         return []
     by_column = None if keys else rows_by_column(value)
     if by_column is not None:
-        logger.info("%s is one object with a list a column: %d rows", file.name, len(by_column))
+        _say_once(
+            f"{file.name} is one object with a list a column: {len(by_column)} rows", file.path.stat().st_mtime_ns
+        )
     elif keys:
-        logger.info("%s is one object; its rows are those of %s", file.name, keys[0])
+        _say_once(f"{file.name} is one object; its rows are those of {keys[0]}", file.path.stat().st_mtime_ns)
     return value[keys[0]] if keys else by_column
+
+
+@lru_cache(maxsize=256)
+def _say_once(said: str, _changed: int) -> None:
+    # A source is read three times.
+    logger.info("%s", said)
 
 
 def _line_rows(file: PromptFile, problems: Problems) -> Iterator[tuple[int, Row, int]]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from promptmill.errors import ConfigurationError, InvalidRows
@@ -136,7 +135,7 @@ def _say_what_is_taken(choice: PromptChoice, rows: list[Row], source: str) -> No
         logger.warning("%s: %s", source, missed)
 
 
-def _survey(reading: _Reading, choice: PromptChoice) -> dict[str, pa.DataType]:
+def _survey(reading: _Reading, choice: PromptChoice) -> ColumnTypes:
     problems = Problems(reading.options.source)
     types = ColumnTypes(choice.replaced)
     for batch in reading.batches(problems):
@@ -144,7 +143,7 @@ def _survey(reading: _Reading, choice: PromptChoice) -> dict[str, pa.DataType]:
         for _ in _prompts(batch, choice, problems):
             pass
     problems.raise_if_any()
-    return types.types
+    return types
 
 
 def _write(reading: _Reading, choice: PromptChoice, table: PreparedTable, path: Path) -> TableWriter:

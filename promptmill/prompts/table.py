@@ -6,7 +6,7 @@ import hashlib
 import json
 from array import array
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from promptmill.prompts.batches import BATCH_BYTES, BATCH_ROWS, Batch, Row
 from promptmill.prompts.choice import Kind, PromptChoice
-from promptmill.prompts.column_types import named
+from promptmill.prompts.column_types import ColumnTypes, named
+from promptmill.prompts.features import metadata_of
 from promptmill.prompts.json_text import is_json_text, json_text
 from promptmill.prompts.messages import Message
 from promptmill.prompts.prepared import MESSAGES, UserColumn
@@ -48,11 +49,16 @@ class PreparedTable:
     kind: Kind
     columns: tuple[UserColumn, ...]
     types: tuple[pa.DataType, ...]
+    features: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, choice: PromptChoice, types: Mapping[str, pa.DataType]) -> PreparedTable:
+    def of(cls, choice: PromptChoice, found: ColumnTypes) -> PreparedTable:
         """The layout for the user's columns of these types."""
-        return cls(choice.kind, output_names(list(types)), tuple(types.values()))
+        columns = output_names(list(found.types))
+        features = {
+            column.name: found.features[column.original] for column in columns if column.original in found.features
+        }
+        return cls(choice.kind, columns, tuple(found.types.values()), features)
 
     @property
     def schema(self) -> pa.Schema:
@@ -60,7 +66,7 @@ class PreparedTable:
         prompt_type = MESSAGES if self.kind == "messages" else pa.string()
         own = [pa.field("prompt_id", pa.string()), pa.field(self.kind, prompt_type)]
         users = [pa.field(column.name, writable(kind)) for column, kind in zip(self.columns, self.types, strict=True)]
-        return pa.schema([*own, *users])
+        return pa.schema([*own, *users], metadata=metadata_of(self.features))
 
 
 class TableWriter:

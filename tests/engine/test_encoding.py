@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from promptmill.engine.contract import Request
+from promptmill.engine.contract import Completion, Request
 from promptmill.engine.encoding import LOOK_AHEAD, Encoder
+from promptmill.engine.rows import Row
 from promptmill.engine.transformers import TransformersEngine
 from promptmill.errors import ConfigurationError
 from tests.engine.intercept import watch
@@ -42,6 +43,43 @@ def test_prompt_without_room_is_an_error_row_that_names_the_sizes(model: Any, to
     assert (full.finish_reason, full.prompt_tokens, full.completion_tokens) == ("error", CONTEXT, 0)
     assert str(CONTEXT) in str(full.error)
     assert (almost.finish_reason, almost.completion_tokens) == ("length", 1)
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_prompt_that_cannot_fit_is_never_encoded_whole(tokenizer: Any, chat: bool) -> None:
+    """Some gigabytes of memory for a text of 30 MB are spared: a part of it is too long already."""
+    text = "ab " * 1_000_000
+    given: list[int] = []
+
+    class Counting:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(tokenizer, name)
+
+        def __call__(self, text: str, **options: Any) -> Any:
+            given.append(len(text))
+            return tokenizer(text, **options)
+
+    encoder = Encoder(Counting(), context=CONTEXT, max_new_tokens=1)
+    refused = encoder.encode(_chat("user", text) if chat else Request(0, 1, prompt=text))
+    assert isinstance(refused, Completion)
+    assert refused.finish_reason == "error"
+    assert "no room is left for a completion" in str(refused.error)
+    assert given
+    assert sum(given) < 200_000
+
+
+def test_long_prompt_of_few_tokens_is_encoded() -> None:
+    """How many characters a token has is the tokenizer's affair: what fits in the end is not refused."""
+
+    class Thrifty:
+        bos_token_id = None
+
+        def __call__(self, text: str, **options: Any) -> Any:
+            return {"input_ids": [7] * (len(text) // 100_000)}
+
+    row = Encoder(Thrifty(), context=64, max_new_tokens=4).encode(Request(0, 1, prompt="x" * 1_000_000))
+    assert isinstance(row, Row)
+    assert len(row.prompt) == 10
 
 
 def test_completion_ends_at_the_context(tokenizer: Any) -> None:

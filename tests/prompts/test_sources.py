@@ -235,3 +235,13 @@ def test_digest_of_a_glob_depends_on_names_and_not_on_the_folder(bench):
         bench.write(name, "one\n")
     digests = {folder: source_digest(f"{bench.folder}/{folder}/*.txt") for folder in "xyz"}
     assert digests["x"] == digests["y"] != digests["z"]
+
+
+def test_files_whose_classes_have_other_names_are_refused(bench):
+    """The same number would mean another class."""
+    for name, classes in (("a", ["x", "y"]), ("b", ["y", "x"])):
+        features = datasets.Features({"prompt": datasets.Value("string"), "label": datasets.ClassLabel(names=classes)})
+        rows = datasets.Dataset.from_dict({"prompt": ["p"], "label": [1]}, features=features)
+        rows.to_parquet(bench.folder / f"{name}.parquet")
+    with pytest.raises(InvalidRows, match=r"b\.parquet, row 1, column label: is another feature of datasets"):
+        bench.prepare(f"{bench.folder}/*.parquet")
