@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
 
-from promptmill.assemble import DatasetManifest, recorded_dataset
+from promptmill.assemble import DatasetManifest, listed_dataset
 from promptmill.endpoint.record import recorded_served
 from promptmill.errors import StorageError
 from promptmill.files import read_json, set_aside, sha256_of
@@ -23,6 +23,7 @@ from promptmill.model import recorded_model
 from promptmill.placement import Placement
 from promptmill.plan import recorded_manifest
 from promptmill.run import Identity, RunFolder, recorded_identity
+from promptmill.verifying import verify_dataset
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -47,7 +48,9 @@ def mend(run: RunFolder) -> None:
     _mended(run.server, lambda: recorded_served(run))
     for path in run.path.glob("placement-*.json"):
         _mended(path, lambda path=path: _own_placement(path, identity))  # type: ignore[misc]
-    _mended(run.dataset_manifest, lambda: _own_dataset(run, identity))
+    dataset = _mended(run.dataset_manifest, lambda: _own_dataset(run, identity))
+    if dataset is not None:
+        verify_dataset(run, dataset.files)
     _mended(run.published, lambda: dict(read_json(run.published)))  # type: ignore[arg-type]
 
 
@@ -98,7 +101,7 @@ def _own_identity(run: RunFolder) -> Identity:
 
 
 def _own_dataset(run: RunFolder, identity: Identity | None) -> DatasetManifest | None:
-    dataset = recorded_dataset(run)
+    dataset = listed_dataset(run)
     if dataset is not None and identity is not None and dataset.fingerprint != identity.fingerprint:
         raise ValueError("the dataset of another run")
     return dataset

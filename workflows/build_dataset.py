@@ -11,6 +11,7 @@ import luigi
 from promptmill.assemble import recorded_dataset
 from promptmill.hub.looking import where_published
 from promptmill.production import all_shards_are_complete
+from promptmill.report.attempt import have_report
 from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import CheckAuth
 from tasks.engine_stages import check_options, fetching_stages, ready_stage
@@ -86,6 +87,11 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
 
 
 @BuildDataset.event_handler(luigi.Event.SUCCESS)
-@BuildDataset.event_handler(luigi.Event.DEPENDENCY_PRESENT)
 def _say_where(task: BuildDataset) -> None:
+    task.say_where()
+
+
+@BuildDataset.event_handler(luigi.Event.DEPENDENCY_PRESENT)
+def _say_where_it_was(task: BuildDataset) -> None:
+    have_report(task.requires().folder)
     task.say_where()

@@ -17,9 +17,23 @@ logger = logging.getLogger(__name__)
 MOST_SECONDS = 1800.0
 
 
+NO_PICTURE = "--no-picture"
+
+
 def attempt_report(run: RunFolder) -> None:
     """Write the report, and the card's picture, of a run whose dataset is laid out; a failure is logged."""
-    command = [sys.executable, "-m", "promptmill.report", str(run.path)]
+    _attempt(run)
+
+
+def have_report(run: RunFolder) -> None:
+    """Write the report of a finished run anew if it is missing; a failure is logged."""
+    if not run.report.exists():
+        logger.info("%s is missing; it is written again.", run.report)
+        _attempt(run, NO_PICTURE)
+
+
+def _attempt(run: RunFolder, *options: str) -> None:
+    command = [sys.executable, "-m", "promptmill.report", str(run.path), *options]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=MOST_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
