@@ -13,7 +13,7 @@ from promptmill.generate import PromptForm, fill_shard, missing_requests
 from promptmill.mending import mend
 from promptmill.plan import recorded_manifest, shard_store, write_manifest
 from promptmill.prompts import PromptOptions, prepare_prompts, read_prepared
-from promptmill.report.attempt import have_report
+from promptmill.report.attempt import have_report, verdict_on
 from promptmill.run import RunFolder
 from tests.fakes import StubEngine, begun_run
 
@@ -92,6 +92,7 @@ def test_a_report_that_is_missing_is_written_again(run: RunFolder) -> None:
     files = {path: path.read_bytes() for path in run.dataset.rglob("*") if path.is_file()}
     have_report(run)
     assert "<html" in run.report.read_text()
+    assert verdict_on(run).startswith("Looks good: All 3 rows are there")
     assert {path: path.read_bytes() for path in run.dataset.rglob("*") if path.is_file()} == files
     run.report.write_text("mine")
     have_report(run)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from promptmill.card import PICTURE
 from promptmill.errors import PromptmillError
-from promptmill.report.attempt import NO_PICTURE
+from promptmill.report.attempt import NO_PICTURE, note_verdict
 from promptmill.report.still import write_still
 from promptmill.report.writing import write_report
 from promptmill.run import RunFolder
@@ -20,7 +20,8 @@ def main(folder: str, *options: str) -> None:
     """Write them; an error is one sentence on stderr."""
     run = RunFolder(Path(folder))
     try:
-        write_report(run)
+        verdict = write_report(run).verdict
+        note_verdict(run, verdict.word, verdict.sentence)
         if NO_PICTURE not in options:
             write_still(sorted(run.dataset.glob("data/*.parquet")), run.dataset / PICTURE)
     except PromptmillError as error:
