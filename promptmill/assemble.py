@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from promptmill.card import PICTURE, card_text
 from promptmill.files import (
+    CORRUPT_MARK,
     TEMPORARY_MARK,
     atomic_write,
     move_into,
@@ -28,6 +29,7 @@ from promptmill.prompts.features import features_of, metadata_of
 from promptmill.report.attempt import attempt_report
 from promptmill.run import RunFolder, recorded_identity
 from promptmill.shard import ShardCounts
+from promptmill.verifying import remember_dataset
 
 logger = logging.getLogger(__name__)
 
@@ -102,12 +104,17 @@ def lay_out(run: RunFolder, manifest: PromptsManifest, shards: Iterable[int]) ->
 
 def recorded_dataset(run: RunFolder) -> DatasetManifest | None:
     """The manifest of the assembled dataset; None if it is not complete, or what it was made of is not there."""
+    manifest = listed_dataset(run)
+    return manifest if manifest is not None and manifest.is_on_disk(run.dataset) else None
+
+
+def listed_dataset(run: RunFolder) -> DatasetManifest | None:
+    """The same, whether or not the files that it lists are there."""
     value = read_json(run.dataset_manifest)
     if value is None or not (run.identity.exists() and run.prompts.exists()):
         return None
     files = {name: DatasetFile(**file) for name, file in value["files"].items()}
-    manifest = DatasetManifest(value["fingerprint"], files, ShardCounts(**value["counts"]))
-    return manifest if manifest.is_on_disk(run.dataset) else None
+    return DatasetManifest(value["fingerprint"], files, ShardCounts(**value["counts"]))
 
 
 def _complete_rows(run: RunFolder, manifest: PromptsManifest, shard: int) -> pa.Table | None:
@@ -200,11 +207,13 @@ def _finish(run: RunFolder, manifest: PromptsManifest, laid_out: LaidOut, write_
         if path.is_file():
             files[path.name] = DatasetFile(0, path.stat().st_size, sha256_of(path))
     write_json(run.dataset_manifest, asdict(DatasetManifest(recorded_identity(run).fingerprint, files, counts)))
+    remember_dataset(run, files)
 
 
 def _unlisted(folder: Path, files: dict[str, DatasetFile]) -> Iterator[Path]:
-    # Young temporaries may be those of another process that lays out the same dataset.
-    there = [path for path in (folder / "data").iterdir() if TEMPORARY_MARK not in path.name]
+    # Young temporaries may be those of another process that lays out the same dataset; what was set aside stays.
+    kept = (TEMPORARY_MARK, CORRUPT_MARK)
+    there = [path for path in (folder / "data").iterdir() if not any(mark in path.name for mark in kept)]
     return (path for path in there if f"data/{path.name}" not in files)
 
 

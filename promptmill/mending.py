@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
 
-from promptmill.assemble import DatasetManifest, recorded_dataset
+from promptmill.assemble import DatasetManifest, listed_dataset
 from promptmill.endpoint.record import recorded_served
 from promptmill.errors import ConfigurationError, StorageError
 from promptmill.files import read_json, set_aside, sha256_of
@@ -24,6 +24,7 @@ from promptmill.placement import Placement
 from promptmill.plan import recorded_manifest
 from promptmill.run import Identity, RunFolder, is_open, recorded_identity
 from promptmill.settings import RunSettings
+from promptmill.verifying import verify_dataset
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -77,7 +78,9 @@ def mend(run: RunFolder) -> None:
         _aside(run.server)
     for path in run.path.glob("placement-*.json"):
         _mended(path, lambda path=path: _own_placement(path, identity))  # type: ignore[misc]
-    _mended(run.dataset_manifest, lambda: _own_dataset(run, identity))
+    dataset = _mended(run.dataset_manifest, lambda: _own_dataset(run, identity))
+    if dataset is not None:
+        verify_dataset(run, dataset.files)
     _mended(run.published, lambda: dict(read_json(run.published)))  # type: ignore[arg-type]
 
 
@@ -158,7 +161,7 @@ def _left_behind(run: RunFolder) -> list[Path]:
 
 
 def _own_dataset(run: RunFolder, identity: Identity | None) -> DatasetManifest | None:
-    dataset = recorded_dataset(run)
+    dataset = listed_dataset(run)
     if dataset is not None and identity is not None and dataset.fingerprint != identity.fingerprint:
         raise ValueError("the dataset of another run")
     return dataset

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import luigi
 
 from promptmill.assemble import recorded_dataset
+from promptmill.outcome import require_rows
 from promptmill.slurm.finishing import Resubmitted, finish
 from promptmill.slurm.submission import recorded_submission
 from tasks.publish_dataset import PublishDataset
@@ -40,6 +41,7 @@ class FinishDataset(Stage):
             jobs = ", ".join(self._resubmitted.submission.jobs)
             logger.info("%d shards are missing; submitted again as job %s.", self._resubmitted.shards, jobs)
             return
+        require_rows(self.folder)
         logger.info("The dataset is complete: %s", self.folder.dataset)
         publishing = self._publishing()
         if publishing is not None:

@@ -10,7 +10,9 @@ import luigi
 
 from promptmill.assemble import recorded_dataset
 from promptmill.hub.looking import where_published
+from promptmill.outcome import require_rows, told
 from promptmill.production import all_shards_are_complete
+from promptmill.report.attempt import have_report, verdict_on
 from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import CheckAuth
 from tasks.engine_stages import check_options, fetching_stages, ready_stage
@@ -45,8 +47,11 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
         return self._last_stage().output()
 
     def complete(self) -> bool:
-        """Whether the dataset of these very settings is done, and published if asked for."""
-        return self.requires().complete() and self._last_stage().complete()
+        """Whether the dataset of these very settings is done, and published if asked for; errors alone are none."""
+        if not (self.requires().complete() and self._last_stage().complete()):
+            return False
+        require_rows(self.requires().folder)
+        return True
 
     def run(self) -> Iterator[Any]:
         """The Hub's leave first, then everything."""
@@ -68,12 +73,9 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
         run = self.requires().folder
         dataset = recorded_dataset(run)
         if dataset is not None:
-            logger.info(
-                "The dataset is complete: %d rows (%d errors) in %s",
-                dataset.counts.rows,
-                dataset.counts.error,
-                run.dataset,
-            )
+            logger.info("The dataset is complete: %s", told(run, dataset))
+            if run.report.is_file():
+                logger.info("%sThe report: %s", verdict_on(run), run.report)
         last = self._last_stage()
         if isinstance(last, PublishDataset) and (found := last.look()).published:
             logger.info("%s", where_published(run, found.unseen))
@@ -86,6 +88,11 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
 
 
 @BuildDataset.event_handler(luigi.Event.SUCCESS)
-@BuildDataset.event_handler(luigi.Event.DEPENDENCY_PRESENT)
 def _say_where(task: BuildDataset) -> None:
+    task.say_where()
+
+
+@BuildDataset.event_handler(luigi.Event.DEPENDENCY_PRESENT)
+def _say_where_it_was(task: BuildDataset) -> None:
+    have_report(task.requires().folder)
     task.say_where()

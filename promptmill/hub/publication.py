@@ -18,6 +18,7 @@ from promptmill.hub.marker import marker_content, origin_of
 from promptmill.hub.patience import Patience
 from promptmill.hub.publish import Target, publish
 from promptmill.hub.shared_card import OURS
+from promptmill.outcome import require_rows
 from promptmill.plan import recorded_manifest
 from promptmill.run import RunFolder, recorded_identity
 from promptmill.shard import ShardCounts
@@ -28,11 +29,13 @@ def publish_run(run: RunFolder, target: Target, options: CardOptions, patience: 
 
     Raises:
         NotFound: the dataset is not complete.
+        EngineError: every row of it ended in error.
         As `publish`; the message then says how to go on.
     """
     dataset = recorded_dataset(run)
     if dataset is None:
         raise NotFound(f"The dataset of {run.path} is not complete yet; start BuildDataset with the same options.")
+    require_rows(run)
     with _saying_how_to_go_on(run, target):
         wanted = publication(run, dataset.files, dataset.counts, options)
         published = publish(wanted, target, message=_message(run, target), patience=patience)
