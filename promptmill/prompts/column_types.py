@@ -39,7 +39,7 @@ class ColumnTypes:
         for column in self._columns_of(batch):
             values = [row.get(column) for row in batch.rows]
             try:
-                check_encodable(None, column)
+                _check_name(column)
                 kind = _known(batch, column) or infer(values)
                 merged = merge(self.types.get(column, pa.null()), kind)
             except BadRowError:
@@ -70,7 +70,7 @@ class ColumnTypes:
                 continue
             before = self.types.get(column, pa.null())
             try:
-                check_encodable(None, column)
+                _check_name(column)
                 kind = _known(batch, column) or infer([value])
                 merged = merge(before, kind)
             except BadRowError as error:
@@ -143,8 +143,14 @@ def _struct(values: Sequence[dict[str, Any]], depth: int) -> pa.DataType:
     if len(keys) > MOST_COLUMNS:
         raise BadRowError(None, f"has more than {MOST_COLUMNS} different keys; write the object as JSON text")
     for key in keys:
-        check_encodable(None, key)
+        _check_name(key)
     return pa.struct([pa.field(key, infer([v[key] for v in values if key in v], depth + 1)) for key in keys])
+
+
+def _check_name(name: str) -> None:
+    check_encodable(None, name)
+    if "\0" in name:
+        raise BadRowError(None, f"has a NUL in the name {name!r}, which no reader of the dataset takes; rename it")
 
 
 def _check_numbers(values: Sequence[Any]) -> None:

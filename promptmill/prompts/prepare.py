@@ -16,6 +16,7 @@ from promptmill.prompts.batches import Batch
 from promptmill.prompts.choice import Message, PromptChoice, choose_prompt
 from promptmill.prompts.column_types import ColumnTypes
 from promptmill.prompts.hub_dataset import dataset_commit
+from promptmill.prompts.loadable import require_loadable
 from promptmill.prompts.options import PromptOptions
 from promptmill.prompts.prepared import PreparedPrompts
 from promptmill.prompts.problems import BadRowError, Problems
@@ -61,6 +62,7 @@ def prepare_prompts(options: PromptOptions, target: Path) -> PreparedPrompts:
     for column in table.columns:
         if column.name != column.original:
             logger.info("column %s travels through as %s, as its name is needed", column.original, column.name)
+    require_loadable(table.schema)
     with atomic_write(target) as temporary:
         written = _write(reading, choice, table, temporary)
         if _stamp(reading.source) != stamp:
