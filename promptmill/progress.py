@@ -183,10 +183,15 @@ def writer_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
+def is_of_this_machine(writer: str) -> bool:
+    """Whether a process of that name runs, or ran, here."""
+    return writer.rpartition("-")[0] == socket.gethostname()
+
+
 def writer_is_gone(writer: str) -> bool:
     """Whether a process of that name was one of this machine, and is there no longer."""
-    host, _, pid = writer.rpartition("-")
-    if host != socket.gethostname() or not pid.isdigit():
+    pid = writer.rpartition("-")[2]
+    if not is_of_this_machine(writer) or not pid.isdigit():
         return False
     try:
         os.kill(int(pid), 0)

@@ -1,4 +1,4 @@
-"""Being told to stop: SIGTERM, SIGINT and SIGUSR2 end a process soon, and lose nothing.
+"""Being told to stop: SIGTERM, SIGINT, SIGHUP and SIGUSR2 end a process soon, and lose nothing.
 
 While rows are generated the signal only sets a flag, the forward pass under way ends, and what has
 finished is committed. At any other time the process ends at once: every file is written atomically,
@@ -13,14 +13,15 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from promptmill.errors import Interrupted
 
 logger = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
+"""SIGHUP is what a terminal that is closed or an ssh connection that drops sends."""
 
 
 class Exit(SystemExit, KeyboardInterrupt):
@@ -40,10 +41,14 @@ class StopRequest:
         self._draining = False
 
     def install(self) -> None:
-        """Listen for the signals; does nothing outside the main thread, where Python forbids it."""
+        """Listen for the signals; does nothing outside the main thread, where Python forbids it.
+
+        Under nohup a terminal that is closed goes on to mean nothing.
+        """
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                signal.signal(number, self._received)
+                if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                    signal.signal(number, self._received)
 
     @property
     def requested(self) -> bool:
@@ -66,6 +71,8 @@ class StopRequest:
     def _received(self, number: int, _frame: FrameType | None) -> None:
         again = self.requested
         self._signal = number
+        if number == signal.SIGHUP:
+            _leave_terminal()
         name = signal.Signals(number).name
         if self._draining and not again:
             _say(f"{name}: finishing the forward pass under way and committing the rows that are done.")
@@ -79,7 +86,22 @@ class StopRequest:
 
 def _say(text: str) -> None:
     # Not through logging: a handler's lock may be held by the very code that the signal interrupted.
-    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{text}\n".encode())
+    with suppress(OSError):
+        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{text}\n".encode())
+
+
+def _leave_terminal() -> None:
+    """Write nowhere from now on where a terminal was: no bar or log line may fail while rows are committed."""
+    for stream in (1, 2):
+        try:
+            os.write(stream, b"")
+            gone = os.isatty(stream)
+        except OSError:
+            gone = True
+        if gone:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream)
+            os.close(nowhere)
 
 
 stop_request = StopRequest()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Callable
 from typing import Any
 
 import luigi
+from luigi.configuration import LuigiConfigParser
 
 from promptmill.errors import ConfigurationError
 from promptmill.hub.patience import seconds_of
 from tasks.process import ending_on_error
 
+PATH = "a path whose ~ and $VARIABLES are known here"
 _DAY = 86_400
 
 
@@ -33,9 +37,11 @@ class Setting(luigi.Parameter):
         """The value of a text from the command line or luigi.cfg."""
         if value in ("", "None") and self._default is None:
             return None
+        # What luigi.toml has is typed already.
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
         with ending_on_error():
             try:
-                return self._convert(value)
+                return self._convert(text)
             except ValueError as error:
                 raise ConfigurationError(
                     f"{self._option}: {_cut(value)} is not {self.kind}. {self.description}"
@@ -76,9 +82,27 @@ def share(**kwargs: Any) -> Setting:
     return Setting(_share, kind="a share from 0 to 1, as 0.5", **kwargs)
 
 
-def switch(**kwargs: Any) -> luigi.BoolParameter:
+class Switch(luigi.BoolParameter):
+    """A flag; luigi.cfg may say it in any of the words that configuration files have for it."""
+
+    def parse(self, value: Any) -> bool:
+        """The value of a word."""
+        word = str(value).strip().lower()
+        if word in LuigiConfigParser.BOOLEAN_STATES:
+            return LuigiConfigParser.BOOLEAN_STATES[word]
+        with ending_on_error():
+            name = str(getattr(self, "_attribute_name", "option")).replace("_", "-")
+            raise ConfigurationError(f"--{name}: {_cut(value)} is neither true nor false. {self.description}")
+
+
+def switch(**kwargs: Any) -> Switch:
     """A flag that is off unless given."""
-    return luigi.BoolParameter(default=False, **kwargs)
+    return Switch(default=False, **kwargs)
+
+
+def path(**kwargs: Any) -> Setting:
+    """A path or a glob; `~` and `$VARIABLE` in it are expanded, as a shell does before a command sees them."""
+    return Setting(expanded, kind=PATH, **kwargs)
 
 
 def duration(**kwargs: Any) -> Setting:
@@ -104,6 +128,20 @@ def names(**kwargs: Any) -> Setting:
 def batch_size(**kwargs: Any) -> Setting:
     """A number of rows of 1 or more, or `auto`, which is None."""
     return Setting(_batch_size, kind="`auto` or a number of rows, 1 or more", **kwargs)
+
+
+def expanded(text: str) -> str:
+    """The path without `~` and `$VARIABLE`.
+
+    Raises:
+        ValueError: there is no such user or variable, and no file of that very name.
+    """
+    if os.path.exists(text):  # noqa: PTH110, as it answers for a NUL as well
+        return text  # a folder that is really called `~`, which versions before this one made
+    path = os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111, as Path raises where there is no such user
+    if path.startswith("~") or re.search(r"\$(\w+|\{\w+\})", path):
+        raise ValueError(text)
+    return path
 
 
 def _seconds(text: str) -> float:

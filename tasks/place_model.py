@@ -6,6 +6,7 @@ import luigi
 
 from promptmill.hardware import detect_hardware
 from promptmill.placement import place_model, recorded_placement
+from promptmill.placing.alone import placing_alone
 from promptmill.plan import recorded_manifest
 from tasks.download_model import DownloadModel
 from tasks.hardware_parameters import PlacementParameters
@@ -36,4 +37,6 @@ class PlaceModel(PlacementParameters, Stage):
     def run(self) -> None:
         """Decide, load, measure, write down."""
         prompts = recorded_manifest(self.folder).prompts
-        self.place(self.folder, detect_hardware(), prompts, self.placement_options)
+        with placing_alone(self.folder.path):
+            # Nothing is left to do where it was another process that did it meanwhile.
+            self.place(self.folder, detect_hardware(), prompts, self.placement_options)

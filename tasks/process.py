@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import configparser
 import functools
 import inspect
 import logging
 import multiprocessing
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import luigi
-from luigi.configuration import LuigiConfigParser, get_config
+from luigi.cmdline_parser import CmdlineParser
+from luigi.configuration import get_config
 from luigi.retcodes import retcode
+from luigi.rpc import RPCError
 
-from promptmill.errors import Interrupted, NotFound, PromptmillError
+from promptmill.errors import ConfigurationError, Interrupted, NotFound, PromptmillError
 from promptmill.orphans import end_with_parent
 from promptmill.report.text import visible
 from promptmill.stopping import Exit, stop_request
 
 logger = logging.getLogger("promptmill")
 
+_PORTS = {"http": 80, "https": 443}
+_CONNECT_SECONDS = 10
 # What Luigi leaves at values that hide failures or surprise on a shared machine; luigi.cfg wins over these.
 _DEFAULTS = {
     ("core", "log_level"): "INFO",
@@ -32,7 +39,8 @@ _DEFAULTS = {
     ("worker", "check_complete_on_run"): "true",
     ("retcode", "already_running"): str(Interrupted.exit_code),
     ("retcode", "missing_data"): str(NotFound.exit_code),
-    ("retcode", "not_run"): str(Interrupted.exit_code),
+    # Luigi ends with the largest code that holds, and what depends on a failed task is "not run".
+    ("retcode", "not_run"): "1",
     ("retcode", "task_failed"): "1",
     ("retcode", "scheduling_error"): "1",
     ("retcode", "unhandled_exception"): "1",
@@ -42,8 +50,6 @@ _DEFAULTS = {
 def set_luigi_defaults() -> None:
     """Fill in what luigi.cfg leaves open, so that exit codes hold where no luigi.cfg is found."""
     config = get_config()
-    if not isinstance(config, LuigiConfigParser):
-        return
     for (section, option), value in _DEFAULTS.items():
         if not config.has_option(section, option):
             config.set(section, option, value)
@@ -55,11 +61,62 @@ def end_as_interrupted() -> None:
     retcode().task_failed = Interrupted.exit_code
 
 
+@luigi.Task.event_handler(luigi.Event.FAILURE)
+@luigi.Task.event_handler(luigi.Event.BROKEN_TASK)
+def _end_as_failed(*_: object) -> None:
+    """Keep 75, on which job scripts start again, for what that mends: a fault outweighs what it left undone."""
+    codes = retcode()
+    for name in ("already_running", "not_run"):
+        setattr(codes, name, codes.task_failed)
+
+
 @functools.cache
 def prepare_process() -> None:
     """Set up the log and the signal handlers, once a process."""
-    _set_up_log(luigi.interface.core().log_level)
+    try:
+        core = luigi.interface.core()
+        level, own_log = str(core.log_level), bool(core.logging_conf_file)
+    except (ValueError, configparser.Error):  # this is what has to be told
+        level, own_log = "INFO", False
+    if not own_log:
+        _set_up_log(level)
     stop_request.install()
+
+
+@functools.cache
+def require_scheduler() -> None:
+    """Find out at once that no luigid answers: Luigi itself asks for a minute, and ends in a traceback.
+
+    Raises:
+        ConfigurationError: the command line has no `--local-scheduler`, and no other scheduler is there; or an option
+            of Luigi's cannot be read.
+    """
+    try:
+        core = luigi.interface.core()
+    except ValueError as error:
+        raise ConfigurationError(
+            f"An option of Luigi's own has a value that it cannot have: {error}. "
+            "`luigi --module workflows BuildDataset --help-all` lists them."
+        ) from error
+    # Who calls `luigi.build` has said there what schedules.
+    if CmdlineParser.get_instance() is None or core.local_scheduler or multiprocessing.parent_process() is not None:
+        return
+    where = urlsplit(scheduler_url())
+    if where.scheme not in ("http", "https") or where.hostname is None:
+        return  # a socket in the file system
+    try:
+        socket.create_connection((where.hostname, where.port or _PORTS[where.scheme]), _CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"No scheduler answers at {scheduler_url()} ({error.strerror or error}). Add --local-scheduler to the "
+            "command, which needs none; or start one first: `luigid --address 127.0.0.1`."
+        ) from error
+
+
+def scheduler_url() -> str:
+    """Where Luigi looks for its scheduler."""
+    core = luigi.interface.core()
+    return str(core.scheduler_url) or f"http://{core.scheduler_host}:{core.scheduler_port}/"
 
 
 @contextmanager
@@ -115,15 +172,35 @@ class _NoTraceback(logging.Filter):
 
 
 def _set_up_log(level: str) -> None:
-    if luigi.interface.core().logging_conf_file:
-        return
     debug = level in ("DEBUG", "NOTSET")
     _attach(logger, level)
     # Luigi reports each step of its scheduling as INFO; people asked for that only with DEBUG.
     luigi_logger = logging.getLogger("luigi-interface")
     _attach(luigi_logger, "DEBUG" if debug else "WARNING")
+    luigi_logger.addFilter(_SchedulerGone())
     if not debug:
         luigi_logger.addFilter(_NoTraceback())
+
+
+class _SchedulerGone(logging.Filter):
+    """Says in a sentence that luigid does not answer, and has the process end with "the same command goes on"."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, RPCError):
+            # Luigi gives up, and ends with this code right after it has logged the error.
+            retcode().unhandled_exception = Interrupted.exit_code
+            record.msg, record.args = (
+                "The scheduler at %s has gone. What was committed is kept: start luigid again, or add "
+                "--local-scheduler, and start the same command.",
+                (scheduler_url(),),
+            )
+        elif "remote scheduler" in record.getMessage():
+            record.msg, record.args = "The scheduler at %s does not answer; it is asked again.", (scheduler_url(),)
+        else:
+            return True
+        record.exc_info = None
+        return True
 
 
 class _Visible(logging.Formatter):

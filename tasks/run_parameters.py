@@ -8,17 +8,31 @@ from promptmill.files import storage_errors
 from promptmill.sampling import SamplingParameters
 from promptmill.settings import DEMO, DTYPES, ENDPOINT_APIS, ENGINES, QUANTIZATIONS
 from promptmill.sharing import share_with_group
-from tasks.parameters import Setting, integer, number, strings, switch
+from tasks.parameters import PATH, Setting, expanded, integer, number, path, strings, switch
 
 DEFAULTS = SamplingParameters()
+
+
+def _model(text: str) -> str:
+    # What a server calls its model may begin with anything; `~` of a local folder is expanded where that is known.
+    return expanded(text) if text.startswith("$") else text
+
+
+def _template(text: str) -> str:
+    return f"@{expanded(text[1:])}" if text.startswith("@") else text
 
 
 class RunParameters:
     """The settings of a run: significant if they change the bytes of its dataset."""
 
-    model = Setting(default=DEMO, description="`demo`, a Hub repo id such as gpt2, or a local folder. Default: demo.")
+    model = Setting(
+        _model,
+        kind=PATH,
+        default=DEMO,
+        description="`demo`, a Hub repo id such as gpt2, or a local folder. Default: demo.",
+    )
     revision = Setting(default=None, description="Branch, tag or commit of the model. Default: main.")
-    prompts = Setting(
+    prompts = path(
         default=None,
         description="File, folder or glob (.txt .jsonl .json .csv .tsv .parquet) or Hub dataset as OWNER/NAME, "
         "OWNER/NAME:SPLIT or OWNER/NAME:CONFIG:SPLIT, with @REVISION after the name. "
@@ -35,6 +49,8 @@ class RunParameters:
     prompt_per_file = switch(description="Make one prompt of each .txt file, instead of one a line.")
     file_column = Setting(default=None, description="Column to write the name of a row's file into. Default: none.")
     template = Setting(
+        _template,
+        kind=PATH,
         default=None,
         description="Jinja2 template over a row's columns that makes the prompt, or @FILE that holds one.",
     )
@@ -75,7 +91,7 @@ class RunParameters:
         description=f"One of {', '.join(ENDPOINT_APIS)} (--engine endpoint). Default: chat for messages or with "
         "--system-prompt, else completions.",
     )
-    data_dir = Setting(default="data", significant=False, description="Where everything is kept. Default: ./data.")
+    data_dir = path(default="data", significant=False, description="Where everything is kept. Default: ./data.")
     group_shared = switch(
         significant=False,
         description="Let your group go on in this data folder: writable for the folder's group, now and from then on. "

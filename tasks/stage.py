@@ -8,7 +8,8 @@ from typing import Any
 import luigi
 
 from promptmill.run import RunFolder
-from tasks.process import friendly, prepare_process
+from tasks.parameters import path
+from tasks.process import ending_on_error, friendly, prepare_process, require_scheduler
 
 
 class PromptmillTask(luigi.Task):
@@ -16,6 +17,8 @@ class PromptmillTask(luigi.Task):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         prepare_process()
+        with ending_on_error():
+            require_scheduler()
         super().__init__(*args, **kwargs)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -28,7 +31,7 @@ class PromptmillTask(luigi.Task):
 class Stage(PromptmillTask):
     """One stage of a run that `BuildDataset` began."""
 
-    run_dir = luigi.Parameter(description="Folder of the run, as in data/runs/NAME.")
+    run_dir = path(description="Folder of the run, as in data/runs/NAME.")
 
     @property
     def folder(self) -> RunFolder:

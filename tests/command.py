@@ -23,17 +23,22 @@ class Outcome:
     said: str
 
 
-def build_dataset(*options: object, cwd: Path, env: dict[str, str] | None = None, timeout: float = 300) -> Outcome:
+def build_dataset(
+    *options: object, cwd: Path, env: dict[str, str] | None = None, timeout: float = 300, local_scheduler: bool = True
+) -> Outcome:
     """Run BuildDataset to its end in the folder `cwd`."""
-    process = start(*options, cwd=cwd, env=env)
+    process = start(*options, cwd=cwd, env=env, local_scheduler=local_scheduler)
     said, _ = process.communicate(timeout=timeout)
     return Outcome(process.returncode, said)
 
 
-def start(*options: object, cwd: Path, env: dict[str, str] | None = None) -> Process:
+def start(*options: object, cwd: Path, env: dict[str, str] | None = None, local_scheduler: bool = True) -> Process:
     """Start BuildDataset in the folder `cwd` and return at once."""
+    words = command(*options)
+    if not local_scheduler:
+        words.remove("--local-scheduler")
     return start_command(
-        command(*options),
+        words,
         cwd=cwd,
         env={**os.environ, **(env or {})},
         stdin=subprocess.DEVNULL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -67,3 +68,23 @@ def test_a_signal_at_any_other_time_ends_the_process_with_its_code(number: signa
         for each, handler in before.items():
             signal.signal(each, handler)
     assert caught.value.code == Interrupted.exit_code
+
+
+def test_under_nohup_a_closed_terminal_means_nothing() -> None:
+    """Who has SIGHUP ignored wants the run to go on."""
+    script = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" + SCRIPT.format(body=send(signal.SIGHUP))
+    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert (outcome.returncode, outcome.stdout) == (0, "drained False\n")
+
+
+def test_rows_are_committed_when_the_terminal_is_gone() -> None:
+    """What is written to a terminal that was closed fails, and must not fail the rest."""
+    ours, theirs = pty.openpty()
+    body = "input(); " + send(signal.SIGHUP) + "import sys; print('a log line', file=sys.stderr, flush=True)"
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT.format(body=body)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        os.close(ours)
+        said, _ = process.communicate(b"\n", timeout=60)
+    assert (process.returncode, said) == (0, b"drained True\n")

@@ -28,14 +28,16 @@ def dataset_info(files: Sequence[Path]) -> dict[str, Any] | None:
 
     rows, size = (sum(counts) for counts in zip(*map(_rows_and_bytes, files), strict=True))
     split = SplitInfo("train", num_bytes=size, num_examples=rows)
+    download = sum(file.stat().st_size for file in files)
+    card = DatasetCardData()
     try:
         features = Features.from_arrow_schema(pq.read_schema(files[0]))
-    except ValueError:
-        return None
-    download = sum(file.stat().st_size for file in files)
-    info = DatasetInfo(features=features, splits=SplitDict({"train": split}), download_size=download, dataset_size=size)
-    card = DatasetCardData()
-    DatasetInfosDict({"default": info}).to_dataset_card_data(card)
+        info = DatasetInfo(
+            features=features, splits=SplitDict({"train": split}), download_size=download, dataset_size=size
+        )
+        DatasetInfosDict({"default": info}).to_dataset_card_data(card)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None  # prompts that a version before this one prepared: the dataset is complete all the same
     found: dict[str, Any] = card.to_dict()["dataset_info"]  # type: ignore[no-untyped-call]
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from promptmill.prompts.features import features_of, metadata_of
+from promptmill.prompts.problems import BadRowError
 
 BATCH_ROWS = 1024
 BATCH_BYTES = 8_000_000
@@ -61,11 +63,17 @@ def in_batches(file: str, rows: Iterable[tuple[int, Row, int]], most: int) -> It
 
 
 def of_table(file: str, table: pa.Table | pa.RecordBatch, first: int) -> Batch:
-    """A batch of Arrow rows that keep their types; `first` is the number of the first row."""
+    """A batch of Arrow rows that keep their types; `first` is the number of the first row.
+
+    Raises:
+        BadRowError: a column has a value that Python has no form for, as a year after 9999.
+    """
     fields = [pa.field(field.name, plain_type(field.type)) for field in table.schema]
     schema = pa.schema(fields, metadata=metadata_of(features_of(table.schema)))
     numbers = list(range(first, first + table.num_rows))
-    return Batch(file, "row", numbers, table.to_pylist(), table.nbytes, schema)
+    columns = {field.name: _values(table.column(place), field) for place, field in enumerate(table.schema)}
+    rows: list[Row] = [{name: values[index] for name, values in columns.items()} for index in range(table.num_rows)]
+    return Batch(file, "row", numbers, rows, table.nbytes, schema)
 
 
 def with_columns(batch: Batch, columns: Mapping[str, str | None]) -> Batch:
@@ -78,13 +86,61 @@ def with_columns(batch: Batch, columns: Mapping[str, str | None]) -> Batch:
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
-    """The type without dictionary or extension around it: what its Python values make again."""
+    """The type of the same values that `datasets` can hold, where there is one.
+
+    Dictionaries and extensions go from around it, a map becomes a list of key and value, lists of all kinds become
+    the plain one, small decimals the usual one, and an UUID its text.
+    """
     if isinstance(kind, pa.BaseExtensionType):
-        return plain_type(kind.storage_type)
-    if pa.types.is_dictionary(kind):
+        return _OF_EXTENSIONS.get(kind.extension_name) or plain_type(kind.storage_type)
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return plain_type(kind.value_type)
+    if pa.types.is_map(kind):
+        return pa.list_(pa.struct([("key", plain_type(kind.key_type)), ("value", plain_type(kind.item_type))]))
     if pa.types.is_struct(kind):
         return pa.struct([pa.field(field.name, plain_type(field.type)) for field in kind])
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if _is_list(kind):
         return pa.list_(plain_type(kind.value_type))
+    if pa.types.is_decimal32(kind) or pa.types.is_decimal64(kind):
+        return pa.decimal128(kind.precision, kind.scale)
     return kind
+
+
+_OF_EXTENSIONS = {"arrow.uuid": pa.string(), "arrow.bool8": pa.bool_()}
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    tests = (
+        pa.types.is_list,
+        pa.types.is_large_list,
+        pa.types.is_fixed_size_list,
+        pa.types.is_list_view,
+        pa.types.is_large_list_view,
+    )
+    return any(test(kind) for test in tests)
+
+
+def _values(column: pa.Array | pa.ChunkedArray, field: pa.Field) -> list[Any]:
+    try:
+        values: list[Any] = column.to_pylist()
+    except (pa.ArrowException, ValueError, OverflowError, TypeError) as error:
+        what = f"has values of {field.type} that cannot be read ({error}); write the column as text"
+        raise BadRowError(field.name, what) from error
+    if pa.types.is_nested(field.type) or isinstance(field.type, pa.BaseExtensionType):
+        return [_plain(value, field.type) for value in values]
+    return values
+
+
+def _plain(value: Any, kind: pa.DataType) -> Any:
+    """The value as one of the plain type."""
+    if value is None:
+        return None
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if pa.types.is_map(kind):
+        return [{"key": _plain(key, kind.key_type), "value": _plain(item, kind.item_type)} for key, item in value]
+    if pa.types.is_struct(kind):
+        return {field.name: _plain(value[field.name], field.type) for field in kind}
+    if _is_list(kind):
+        return [_plain(item, kind.value_type) for item in value]
+    return value

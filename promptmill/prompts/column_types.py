@@ -45,7 +45,7 @@ class ColumnTypes:
         for column in self._columns_of(batch):
             values = [row.get(column) for row in batch.rows]
             try:
-                check_encodable(None, column)
+                _check_name(column)
                 kind = _known(batch, column) or infer(values)
                 merged = merge(self.types.get(column, pa.null()), kind)
             except BadRowError:
@@ -91,7 +91,7 @@ class ColumnTypes:
                 continue
             before = self.types.get(column, pa.null())
             try:
-                check_encodable(None, column)
+                _check_name(column)
                 kind = _known(batch, column) or infer([value])
                 merged = merge(before, kind)
             except BadRowError as error:
@@ -176,7 +176,7 @@ def _struct(values: Sequence[dict[str, Any]], depth: int) -> pa.DataType:
     keys = values[0].keys()
     if keys and len(keys) <= MOST_COLUMNS and all(value.keys() == keys for value in values):
         for key in keys:
-            check_encodable(None, key)
+            _check_name(key)
         try:
             return _object_of({key: infer([value[key] for value in values], depth + 1) for key in keys})
         except ConflictError:
@@ -204,6 +204,12 @@ def _as_json(left: pa.DataType, right: pa.DataType) -> pa.DataType:
     if not (objects and fits_json(left) and fits_json(right)):
         raise BadRowError("value", f"is {named(right)}")
     return JSON
+
+
+def _check_name(name: str) -> None:
+    check_encodable(None, name)
+    if "\0" in name:
+        raise BadRowError(None, f"has a NUL in the name {name!r}, which no reader of the dataset takes; rename it")
 
 
 def _check_numbers(values: Sequence[Any]) -> None:

@@ -13,7 +13,7 @@ from promptmill.hub.errors import hub_errors
 from promptmill.hub.patience import CHECKING
 from promptmill.hub.session import patient
 from promptmill.prompts.batches import BATCH_ROWS, Batch, of_table
-from promptmill.prompts.problems import listed
+from promptmill.prompts.problems import BadRowError, listed
 from promptmill.prompts.source import HubSource
 
 
@@ -87,6 +87,10 @@ def _dataset_errors(source: HubSource) -> Iterator[None]:
 
     try:
         yield
+    except BadRowError as error:
+        raise InvalidRows(
+            f"The dataset {source.repo} cannot be read: the column {error.column} {error.what}."
+        ) from error
     except (DatasetsError, pa.ArrowException, ValueError) as error:
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise InvalidRows(

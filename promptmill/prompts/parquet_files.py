@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from promptmill.prompts.batches import BATCH_BYTES, BATCH_ROWS, Batch, of_table
 from promptmill.prompts.lines import damage
-from promptmill.prompts.problems import Problems, listed
+from promptmill.prompts.problems import BadRowError, Problems, listed
 from promptmill.prompts.source import PromptFile
 
 _BUFFER = 1 << 20
@@ -31,6 +31,8 @@ def read_parquet(file: PromptFile, problems: Problems, most: int) -> Iterator[Ba
                 row += batch.num_rows
                 if row > most:
                     return
+    except BadRowError as error:
+        problems.add(f"{file.name}, from row {row}", error.what, error.column)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         problems.add(f"{file.name}, from row {row}", damage(error, file))
 

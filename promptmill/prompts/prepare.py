@@ -16,6 +16,7 @@ from promptmill.prompts.choice import PromptChoice, choose_prompt, left_out
 from promptmill.prompts.column_types import ColumnTypes
 from promptmill.prompts.hub_dataset import dataset_commit
 from promptmill.prompts.json_text import is_json_text
+from promptmill.prompts.loadable import require_loadable
 from promptmill.prompts.messages import Message
 from promptmill.prompts.options import PromptOptions
 from promptmill.prompts.prepared import PreparedPrompts
@@ -68,6 +69,7 @@ def prepare_prompts(options: PromptOptions, target: Path) -> PreparedPrompts:
     choice = _choose(reading)
     table = PreparedTable.of(choice, _survey(reading, choice))
     _say_what_changes(table)
+    require_loadable(table.schema)
     with atomic_write(target) as temporary:
         written = _write(reading, choice, table, temporary)
         if _stamp(reading.source) != stamp:

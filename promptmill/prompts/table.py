@@ -7,6 +7,7 @@ import json
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,10 @@ RESERVED = frozenset(
         "model",
         "revision",
         "error",
+        "_type",  # with which `datasets` describes features
     }
 )
+_DATASETS_OWN = "_type"
 GROUP_ROWS = 8 * BATCH_ROWS
 _CANNOT_CONVERT = (pa.ArrowException, OverflowError, ValueError, TypeError)
 
@@ -139,7 +142,7 @@ class TableWriter:
 
     def _array(self, column: UserColumn, kind: pa.DataType, found: pa.DataType) -> pa.Array:
         values = [row.get(column.original) for _, _, row, _, _ in self._pending]
-        form = json_text if is_json_text(found) else without_empty_objects if kind != found else _as_it_is
+        form = json_text if is_json_text(found) else partial(_fitted, kind=found) if kind != found else _as_it_is
         try:
             return pa.array([form(value) for value in values], kind)
         except _CANNOT_CONVERT:
@@ -179,23 +182,38 @@ def canonical_json(value: object) -> str:
 
 
 def writable(kind: pa.DataType) -> pa.DataType:
-    """The type as Parquet can hold it: an object without any key, which it cannot, becomes null."""
+    """The type as Parquet and `datasets` can hold it.
+
+    An object without any key, which Parquet cannot, becomes null; a key `_type` gets `input_` in front.
+    """
     if is_json_text(kind):
         return pa.string()
     if pa.types.is_struct(kind):
-        fields = [pa.field(field.name, writable(field.type)) for field in kind]
+        names = _key_names(kind)
+        fields = [pa.field(names[field.name], writable(field.type)) for field in kind]
         return pa.struct(fields) if fields else pa.null()
     if pa.types.is_list(kind):
         return pa.list_(writable(kind.value_type))
     return kind
 
 
-def without_empty_objects(value: Any) -> Any:
-    """The value with null for every object without keys."""
-    if isinstance(value, dict):
-        return {key: without_empty_objects(inner) for key, inner in value.items()} or None
-    if isinstance(value, list):
-        return [without_empty_objects(inner) for inner in value]
+def _key_names(kind: pa.DataType) -> dict[str, str]:
+    """The keys of an object, with the names that they get."""
+    names = {field.name: field.name for field in kind}
+    while names.get(_DATASETS_OWN) in (_DATASETS_OWN, *(name for name in names if name != _DATASETS_OWN)):
+        names[_DATASETS_OWN] = f"input_{names[_DATASETS_OWN]}"
+    return names
+
+
+def _fitted(value: Any, kind: pa.DataType) -> Any:
+    """The value of a type as one of the type that is written."""
+    if value is None:
+        return None
+    if pa.types.is_struct(kind):
+        names = _key_names(kind)
+        return {names[field.name]: _fitted(value.get(field.name), field.type) for field in kind} or None
+    if pa.types.is_list(kind):
+        return [_fitted(inner, kind.value_type) for inner in value]
     return value
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from promptmill.files import create_json, read_json, write_json
-from promptmill.progress import writer_is_gone
+from promptmill.progress import is_of_this_machine, writer_is_gone
 from promptmill.run import RunFolder
 from promptmill.slurm.commands import Job, jobs
 from promptmill.slurm.errors import SlurmRefused, SlurmUnavailable
@@ -71,6 +71,13 @@ class Claims:
         except (SlurmUnavailable, SlurmRefused):
             asked, running = [], set()
         return {claim.shard for claim in claims if claim.job in running or self._deserves_belief(claim, asked)}
+
+    def of_neighbour(self, shard: int) -> Claim | None:
+        """The claim of another process of this machine that is working on the shard at this moment; else None."""
+        claim = read_claim(self._folder, shard)
+        if claim is None or claim.job == self._job or not is_of_this_machine(claim.writer):
+            return None
+        return claim if self._looks_alive(claim) else None
 
     def take_next(self, own: Sequence[int]) -> int | None:
         """Take one of the missing shards that nobody works on, one's own first; None if there is none."""

@@ -98,6 +98,7 @@ class WordServer:
         self.asked: list[Asked] = []
         self.at_once = self.most_at_once = 0
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -146,6 +147,11 @@ class WordServer:
 
     async def _shut(self) -> None:
         self._server.close()
+        # Connections that are being taken are nobody's yet, and could not be reset.
+        for _ in range(20):
+            if not asyncio.all_tasks() - self._serving - {asyncio.current_task()}:  # type: ignore[arg-type]
+                break
+            await asyncio.sleep(0.01)
         for writer in self._writers:
             writer.transport.abort()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
@@ -155,6 +161,7 @@ class WordServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        self._serving.add(asyncio.current_task())  # type: ignore[arg-type]
         try:
             while await self._one(reader, writer):
                 pass

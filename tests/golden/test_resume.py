@@ -49,13 +49,18 @@ def machine(hub: HubServer, tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
-    """Without a Hub, the same command says that it is complete, ends with 0, and touches no file."""
+    """Without a Hub, the same command says that it is complete, ends with 0, and touches no file that was there.
+
+    It notes what the files are that it looked at, and makes the report and its verdict, which the archive lacks.
+    """
     folder = unpack(FINISHED.name, tmp_path)
     before = _state(folder)
     outcome = build_dataset(*FINISHED.command, cwd=folder, env={"CUDA_VISIBLE_DEVICES": ""})
     assert outcome.code == 0, outcome.said
     assert "The dataset is complete" in outcome.said
-    assert _state(folder) == before
+    after = _state(folder)
+    assert {path: after.get(path) for path in before} == before
+    assert {path.name for path in after.keys() - before.keys()} == {"dataset-seen.json", "report.html", "verdict.json"}
     _require_dataset(FINISHED, folder)
 
 

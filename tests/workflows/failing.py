@@ -34,3 +34,11 @@ class Lazy(PromptmillTask):
 
     def run(self) -> None:
         """Do nothing."""
+
+
+class Downstream(PromptmillTask):
+    """Hangs on a task that fails, so that it is never run."""
+
+    def requires(self) -> Surprise:
+        """What fails."""
+        return Surprise()

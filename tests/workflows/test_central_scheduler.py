@@ -25,8 +25,9 @@ ROWS = 60
 class Page:
     """What the page of the scheduler asks for, and gets."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
         self.port = port
+        self.process = process
 
     def tasks(self, status: str) -> dict[str, dict[str, Any]]:
         """The tasks in a state, by id."""
@@ -58,7 +59,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
     luigid = Path(sys.executable).with_name("luigid")
     command = [luigid, "--address", "127.0.0.1", "--port", str(port), "--state-path", tmp_path / "luigid.pickle"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path) as process:
-        found = Page(port)
+        found = Page(port, process)
         try:
             _wait_until_it_answers(found)
             yield found
@@ -106,3 +107,24 @@ def test_the_page_shows_each_shards_progress_and_the_report(page: Page, slow_gpt
     (assembled,) = (task for name, task in page.tasks("DONE").items() if name.startswith("AssembleDataset"))
     report = only_run(tmp_path / "data") / "report.html"
     assert assembled["tracking_url"] == report.as_uri()
+
+
+def test_a_scheduler_that_goes_away_ends_the_run_with_a_sentence(page: Page, slow_gpt2: Path, tmp_path: Path) -> None:
+    """What was committed is kept, and the code says that the same command goes on."""
+    (tmp_path / "luigi.cfg").write_text("[core]\nrpc-retry-attempts = 2\nrpc-retry-wait = 0\n")
+    (tmp_path / "prompts.txt").write_text("one prompt\n" * 40)
+    command = [
+        sys.executable, "-m", "luigi", "--module", "workflows", "BuildDataset",
+        "--scheduler-host", "127.0.0.1", "--scheduler-port", page.port,
+        "--model", slow_gpt2, "--prompts", "prompts.txt", "--max-new-tokens", 60, "--batch-size", 4,
+    ]  # fmt: skip
+    with start_command(
+        list(map(str, command)), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        while process.poll() is None and not any(task.startswith("GenerateShard") for task in page.tasks("RUNNING")):
+            time.sleep(0.1)
+        page.process.kill()
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 75, said
+    assert f"The scheduler at http://127.0.0.1:{page.port}/ has gone." in said
+    assert "Traceback" not in said

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent.parent
     ("task", "options", "code"),
     [
         ("Surprise", [], 1),
+        ("Downstream", [], 1),
         ("Lazy", [], 1),
         ("Expected", [], 70),
         ("Expected", ["--workers", "2"], 1),
@@ -42,9 +43,21 @@ def test_a_failure_is_never_zero(tmp_path: Path, config: bool, task: str, option
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
     outcome = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert outcome.returncode == code, outcome.stderr
-    says = {"Surprise": "ZeroDivisionError", "Lazy": "still returning false", "Expected": "The engine is on fire."}
+    says = dict.fromkeys(("Surprise", "Downstream"), "ZeroDivisionError")
+    says |= {"Lazy": "still returning false", "Expected": "The engine is on fire."}
     assert says[task] in outcome.stderr
     assert ("Traceback" in outcome.stderr) == (task != "Expected")
+
+
+def test_a_failure_is_never_zero_where_luigi_reads_toml(tmp_path: Path) -> None:
+    """The other of Luigi's two kinds of configuration gets the same codes."""
+    # What Luigi reads TOML with is no dependency of ours: the standard library's own in its place.
+    (tmp_path / "toml.py").write_text("import tomllib\n\ndef load(path):\n    return tomllib.load(open(path, 'rb'))\n")
+    (tmp_path / "luigi.toml").write_text('[core]\nlog_level = "INFO"\n')
+    command = [sys.executable, "-m", "luigi", "--module", "tests.workflows.failing", "Downstream", "--local-scheduler"]
+    environment = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "PATH": "/usr/bin:/bin", "LUIGI_CONFIG_PARSER": "toml"}
+    outcome = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 1, outcome.stderr
 
 
 def test_every_error_has_a_code_of_its_own_that_the_readme_explains() -> None:
