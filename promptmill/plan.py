@@ -104,7 +104,8 @@ def recorded_manifest(run: RunFolder) -> PromptsManifest:
 def shard_store(run: RunFolder, manifest: PromptsManifest, shard: int) -> ShardStore:
     """The store of one shard of a run whose identity is fixed."""
     fingerprint = recorded_identity(run).fingerprint
-    return ShardStore(run.shards, shard, fingerprint=fingerprint, rows=manifest.shard_rows(shard))
+    rows = manifest.shard_rows(shard)
+    return ShardStore(run.shards, shard, fingerprint=fingerprint, rows=rows, record=run.record)
 
 
 def complete_shards(run: RunFolder, manifest: PromptsManifest) -> dict[int, ShardManifest]:

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from promptmill.errors import StorageError
+from promptmill.errors import NotFound, StorageError
 from promptmill.files import atomic_write, read_json, remove_stale_temporaries, set_aside, storage_errors, write_json
 from promptmill.libraries import Versions, library_versions
 from promptmill.parquet import read_parquet
@@ -93,14 +93,16 @@ class ShardStore:
         folder: the run's `shards` folder.
         fingerprint: of the run; chunks of any other are set aside.
         rows: how many rows the complete shard has.
+        record: a file of the run without which nothing is committed: nobody could tell whose rows they are.
     """
 
-    def __init__(self, folder: Path, shard: int, *, fingerprint: str, rows: int) -> None:
+    def __init__(self, folder: Path, shard: int, *, fingerprint: str, rows: int, record: Path | None = None) -> None:
         self.shard = shard
         self.rows = rows
         self._fingerprint = fingerprint
         self._folder = folder / f"{shard:05d}"
         self._manifest = folder / f"{shard:05d}.json"
+        self._record = record
 
     @property
     def manifest_path(self) -> Path:
@@ -124,8 +126,14 @@ class ShardStore:
         """Make `rows` durable as one chunk; when this returns, no kill loses them.
 
         Raises:
+            NotFound: somebody removed the run.
             StorageError: the disk is full, read-only, or not ours to write.
         """
+        if self._record is not None and not self._record.exists():
+            raise NotFound(
+                f"{self._record} was removed while rows were generated. Start the same command again: it makes what "
+                "is not there."
+            )
         libraries = json.dumps(library_versions(), sort_keys=True)
         metadata = {"fingerprint": self._fingerprint, "shard": str(self.shard), "libraries": libraries}
         content = _parquet_bytes(to_table(sorted(rows, key=lambda row: row.position), metadata))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from promptmill.errors import StorageError
-from promptmill.files import read_json, set_aside, sha256_of, write_json
+from promptmill.files import move_into, read_json, sha256_of, write_json
 from promptmill.run import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -47,11 +47,11 @@ def verify_dataset(run: RunFolder, files: Mapping[str, Listed]) -> list[Path]:
             continue
         looked = True
         if path.stat().st_size != file.bytes or sha256_of(path) != file.sha256:
-            aside.append(set_aside(path))
+            aside.append(move_into(run.kept, path))
             logger.warning(
-                "%s is not the file that dataset.json lists: it is set aside as %s, and made anew from the rows.",
+                "%s is not the file that dataset.json lists: it is kept as %s, and made anew from the rows.",
                 path,
-                aside[-1].name,
+                aside[-1],
             )
     if looked:
         # A folder that may only be read is looked at again next time.

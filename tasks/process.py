@@ -75,11 +75,11 @@ def prepare_process() -> None:
     """Set up the log and the signal handlers, once a process."""
     try:
         core = luigi.interface.core()
-        level, own_log = str(core.log_level), bool(core.logging_conf_file)
+        level, own_log, scheduler = str(core.log_level), bool(core.logging_conf_file), scheduler_url()
     except (ValueError, configparser.Error):  # this is what has to be told
-        level, own_log = "INFO", False
+        level, own_log, scheduler = "INFO", False, ""
     if not own_log:
-        _set_up_log(level)
+        _set_up_log(level, scheduler)
     stop_request.install()
 
 
@@ -171,19 +171,27 @@ class _NoTraceback(logging.Filter):
         return True
 
 
-def _set_up_log(level: str) -> None:
+def _set_up_log(level: str, scheduler: str) -> None:
     debug = level in ("DEBUG", "NOTSET")
     _attach(logger, level)
     # Luigi reports each step of its scheduling as INFO; people asked for that only with DEBUG.
     luigi_logger = logging.getLogger("luigi-interface")
     _attach(luigi_logger, "DEBUG" if debug else "WARNING")
-    luigi_logger.addFilter(_SchedulerGone())
+    luigi_logger.addFilter(_SchedulerGone(scheduler))
     if not debug:
         luigi_logger.addFilter(_NoTraceback())
 
 
 class _SchedulerGone(logging.Filter):
-    """Says in a sentence that luigid does not answer, and has the process end with "the same command goes on"."""
+    """Says in a sentence that luigid does not answer, and has the process end with "the same command goes on".
+
+    Args:
+        url: where it was; Luigi has forgotten its command line once it waits for tasks.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -193,10 +201,10 @@ class _SchedulerGone(logging.Filter):
             record.msg, record.args = (
                 "The scheduler at %s has gone. What was committed is kept: start luigid again, or add "
                 "--local-scheduler, and start the same command.",
-                (scheduler_url(),),
+                (self._url,),
             )
         elif "remote scheduler" in record.getMessage():
-            record.msg, record.args = "The scheduler at %s does not answer; it is asked again.", (scheduler_url(),)
+            record.msg, record.args = "The scheduler at %s does not answer; it is asked again.", (self._url,)
         else:
             return True
         record.exc_info = None

@@ -54,8 +54,12 @@ def completion_of(request: Request) -> Completion:
     return Completion(request.position, f"{request.seed:x} answers {text}", "stop", len(text), 3)
 
 
-def begun_run(data: Path, prompts: Path) -> RunFolder:
-    """A run whose model and identity are fixed as if a model had been placed; its shards can be filled by the stub."""
+def begun_run(data: Path, prompts: Path, *, digest: str = "0" * 64) -> RunFolder:
+    """A run whose model and identity are fixed as if a model had been placed; its shards can be filled by the stub.
+
+    Args:
+        digest: of the prompts as they are prepared.
+    """
     settings = RunSettings(
         model="nobody/stub",
         revision=None,
@@ -77,7 +81,7 @@ def begun_run(data: Path, prompts: Path) -> RunFolder:
     fix_identity(
         run,
         Identity.of(
-            settings, revision="c" * 40, prompts="0" * 64, chat_template=None, dtype="float32", quantization="none"
+            settings, revision="c" * 40, prompts=digest, chat_template=None, dtype="float32", quantization="none"
         ),
     )
     return run

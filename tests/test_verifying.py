@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from promptmill.assemble import assemble, recorded_dataset
-from promptmill.files import read_json, write_json
 from promptmill.generate import PromptForm, fill_shard, missing_requests
 from promptmill.mending import mend
 from promptmill.plan import recorded_manifest, shard_store, write_manifest
@@ -25,9 +24,8 @@ def run(tmp_path: Path) -> RunFolder:
     """A run of three rows whose dataset is complete."""
     source = tmp_path / "prompts.txt"
     source.write_text("one\ntwo\nthree\n")
-    run = begun_run(tmp_path / "data", source)
-    prepared = prepare_prompts(PromptOptions(str(source)), run.prompts_table)
-    write_json(run.identity, {**(read_json(run.identity) or {}), "prompts": prepared.sha256})
+    prepared = prepare_prompts(PromptOptions(str(source)), RunFolder.named(tmp_path / "data", "stub").prompts_table)
+    run = begun_run(tmp_path / "data", source, digest=prepared.sha256)
     write_manifest(run, prepared, samples=1)
     store = shard_store(run, recorded_manifest(run), 0)
     form = PromptForm(chat=False, system_prompt=None, samples=1, run_seed=0)
@@ -58,8 +56,7 @@ def test_a_file_that_changed_is_set_aside_and_made_again(
     assert f"{path} is not the file that dataset.json lists" in caplog.text
     assemble(run, lambda run: None)
     assert path.read_bytes() == whole
-    (aside,) = path.parent.glob(f"{path.name}.corrupt-*")
-    assert aside.read_bytes() == changed
+    assert (run.kept / path.name).read_bytes() == changed
     assert recorded_dataset(run) is not None
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from promptmill.files import create_json, read_json, write_json
+from promptmill.files import create_json, read_json, storage_errors, write_json
 from promptmill.progress import is_of_this_machine, writer_is_gone
 from promptmill.run import RunFolder
 from promptmill.slurm.commands import Job, jobs
@@ -110,7 +110,9 @@ class Claims:
         """Take the note back, if it is this task's own."""
         claim = read_claim(self._folder, shard)
         if claim is not None and claim.job == self._job:
-            self._folder.claim(shard).unlink(missing_ok=True)
+            path = self._folder.claim(shard)
+            with storage_errors(path):
+                path.unlink(missing_ok=True)
 
     def release_all(self) -> None:
         """Take back what an earlier life of this task left."""

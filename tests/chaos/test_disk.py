@@ -84,7 +84,7 @@ def test_a_disk_that_fails_at_any_call(
             break
         assert ended == StorageError.exit_code, said
         assert words in "\n".join(said)
-        assert not any("Traceback" in line for line in said)
+        assert not any("Traceback" in line for line in said), "\n".join(said)
         again = small.live()
         assert not set(kept) & set(again), "a committed row was made again"
         assert small.dataset() == expected

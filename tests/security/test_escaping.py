@@ -64,7 +64,8 @@ def hostile_run(folder: Path, column: str, text: str) -> RunFolder:
     """A run in which this is a column's name, and this everything else that may be any text."""
     folder.mkdir(exist_ok=True)
     source = folder / "prompts.jsonl"
-    row = {"prompt": f"x {text}".replace("\0", ""), column: text, "nested": {column: text}}
+    name = column.replace("\0", "") or "x"  # which prompts are refused for
+    row = {"prompt": f"x {text}".replace("\0", ""), name: text, "nested": {name: text}}
     source.write_text(json.dumps(row) + "\n")
     run = begun_run(folder / "data", source)
     write_manifest(run, prepare_prompts(PromptOptions(str(source)), run.prompts_table), samples=1)

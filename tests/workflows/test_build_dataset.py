@@ -44,14 +44,15 @@ def test_prompts_become_a_dataset_that_datasets_opens(tiny_gpt2: Path, prompts: 
 
 
 def test_a_second_run_does_nothing_and_says_so(tiny_gpt2: Path, prompts: Path) -> None:
-    """No file changes, no torch is imported, the answer is the same."""
+    """No file changes, no torch is imported; where the dataset is, and how its run went, is all that is said."""
     first = build(tiny_gpt2, prompts)
     before = {path: path.stat().st_mtime_ns for path in prompts.parent.rglob("*")}
     second = build(tiny_gpt2, prompts)
     assert (first.code, second.code) == (0, 0)
     assert {path: path.stat().st_mtime_ns for path in prompts.parent.rglob("*")} == before
-    assert second.said.count("\n") == 1
+    assert second.said.count("\n") == 2
     assert "The dataset is complete" in second.said
+    assert "The report: " in second.said
 
 
 def test_the_same_settings_make_the_same_bytes(tiny_gpt2: Path, prompts: Path) -> None:
