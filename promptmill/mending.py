@@ -13,8 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pyarrow.parquet as pq
-
 from promptmill.assemble import DatasetManifest, listed_dataset
 from promptmill.endpoint.record import recorded_served
 from promptmill.errors import ConfigurationError, StorageError
@@ -24,6 +22,7 @@ from promptmill.placement import Placement
 from promptmill.plan import recorded_manifest
 from promptmill.run import Identity, RunFolder, is_open, recorded_identity
 from promptmill.settings import RunSettings
+from promptmill.shard import chunks_in, fingerprints_of_rows
 from promptmill.verifying import verify_dataset
 
 logger = logging.getLogger(__name__)
@@ -45,8 +44,8 @@ def take_over(run: RunFolder, settings: RunSettings) -> None:
     if identity is not None and _with_settings(identity, settings).fingerprint == identity.fingerprint:
         logger.warning("%s is gone; it is written again, as the rows there are of these very settings.", run.record)
         return
-    if run.identity.exists() or _chunks(run) or run.dataset_manifest.exists():
-        what = "rows" if _chunks(run) else "records"
+    if run.identity.exists() or chunks_in(run.shards) or run.dataset_manifest.exists():
+        what = "rows" if chunks_in(run.shards) else "records"
         raise ConfigurationError(
             f"{run.path} has {what} of a run whose settings are lost ({run.record.name} is gone), and the "
             "settings given now are not known to be the same. Restore that file, give the settings that the run was "
@@ -112,7 +111,7 @@ def _own_identity(run: RunFolder) -> Identity:
     identity = recorded_identity(run)
     if _with_settings(identity, run.settings).fingerprint == identity.fingerprint:
         return identity
-    if any(_mark(chunk) == identity.fingerprint for chunk in _chunks(run)):
+    if identity.fingerprint in fingerprints_of_rows(run.shards):
         raise ConfigurationError(
             f"The settings in {run.record} are not those that the rows of {run.path} were made with: it is another "
             "run's. Restore it, or start again with another --name."
@@ -130,6 +129,7 @@ def _with_settings(identity: Identity, settings: RunSettings) -> Identity:
         dtype=identity.dtype,
         quantization=identity.quantization,
         served=identity.served,
+        rendering=identity.rendering,
     )
 
 
@@ -140,24 +140,11 @@ def _readable_identity(run: RunFolder) -> Identity | None:
         return None
 
 
-def _chunks(run: RunFolder) -> list[Path]:
-    return sorted(run.shards.glob("*/chunk-*.parquet"))
-
-
-def _mark(chunk: Path) -> str | None:
-    """The fingerprint that a chunk carries; None if it is damaged."""
-    try:
-        metadata: dict[bytes, bytes] = pq.read_schema(chunk).metadata or {}
-    except (OSError, ValueError):
-        return None
-    return metadata.get(b"fingerprint", b"").decode()
-
-
 def _left_behind(run: RunFolder) -> list[Path]:
     """Records of ours that are there, and so were made for some settings."""
     single = (run.identity, run.model, run.prompts, run.server, run.dataset_manifest, run.published)
     there = [path for path in single if path.exists()]
-    return [*there, *run.path.glob("placement-*.json"), *_chunks(run)]
+    return [*there, *run.path.glob("placement-*.json"), *chunks_in(run.shards)]
 
 
 def _own_dataset(run: RunFolder, identity: Identity | None) -> DatasetManifest | None:

@@ -23,8 +23,10 @@ from promptmill.placing.place import decide_place, load_decided
 from promptmill.placing.workload import workload_of
 from promptmill.progress import loading_told, writer_name
 from promptmill.prompts import PreparedPrompts
+from promptmill.rendering import EARLIEST, Rendering
 from promptmill.run import Identity, RunFolder, fix_identity, recorded_identity
 from promptmill.settings import RunSettings
+from promptmill.shard import fingerprints_of_rows
 from promptmill.vllm.loading import load_into_vllm
 from promptmill.vllm.plan import decide_for_vllm
 from promptmill.vllm.proof import prove as prove_in_vllm
@@ -217,7 +219,11 @@ def _fixed_identity(
     run: RunFolder, pinned: PinnedModel, prompts: PreparedPrompts, template: str | None, decision: Decision
 ) -> Identity:
     digest = None if template is None else hashlib.sha256(template.encode()).hexdigest()
-    wanted = _identity(run.settings, pinned, prompts, digest, decision)
+    wanted = _identity(run.settings, pinned, prompts, digest, decision, Rendering())
+    if not run.identity.exists() and (rows := fingerprints_of_rows(run.shards)):
+        # Its file is gone: the rows tell which rules they were made by.
+        earlier = _identity(run.settings, pinned, prompts, digest, decision, EARLIEST)
+        wanted = earlier if earlier.fingerprint in rows else wanted
     fixed = fix_identity(run, wanted)
     if (fixed.revision, fixed.prompts, fixed.chat_template) != (wanted.revision, wanted.prompts, wanted.chat_template):
         raise ConfigurationError(
@@ -228,7 +234,12 @@ def _fixed_identity(
 
 
 def _identity(
-    settings: RunSettings, pinned: PinnedModel, prompts: PreparedPrompts, template: str | None, decision: Decision
+    settings: RunSettings,
+    pinned: PinnedModel,
+    prompts: PreparedPrompts,
+    template: str | None,
+    decision: Decision,
+    rendering: Rendering,
 ) -> Identity:
     return Identity.of(
         settings,
@@ -237,6 +248,7 @@ def _identity(
         chat_template=template,
         dtype=decision.dtype,
         quantization=decision.quantization,
+        rendering=rendering,
     )
 
 

@@ -12,6 +12,7 @@ from promptmill import __version__
 from promptmill.errors import ConfigurationError, NotFound, StorageError
 from promptmill.files import create_json, read_json
 from promptmill.libraries import Versions, library_versions
+from promptmill.rendering import EARLIEST, Rendering
 from promptmill.settings import RunSettings, canonical_hash, differences
 
 FORMAT = 1
@@ -135,6 +136,7 @@ class Identity:
         quantization: likewise.
         fingerprint: SHA-256 of the settings and all of the above and below.
         served: for a model that a server has: the `api` that it is asked through, and what the server says `about` it.
+        rendering: which rules turn prompts into tokens, and tokens into text.
     """
 
     revision: str | None
@@ -144,6 +146,7 @@ class Identity:
     quantization: str | None
     fingerprint: str
     served: dict[str, Any] | None = None
+    rendering: Rendering = EARLIEST
 
     @property
     def chat(self) -> bool:
@@ -161,6 +164,7 @@ class Identity:
         dtype: str | None,
         quantization: str | None,
         served: dict[str, Any] | None = None,
+        rendering: Rendering = EARLIEST,
     ) -> Identity:
         """The identity of a run with these settings and resolved choices."""
         resolved: dict[str, Any] = {
@@ -172,8 +176,10 @@ class Identity:
         }
         if served is not None:
             resolved["served"] = served
+        if rendering != EARLIEST:
+            resolved["rendering"] = rendering.to_json()
         fingerprint = canonical_hash({"format": FORMAT, "settings": settings.to_json(), "resolved": resolved})
-        return cls(revision, prompts, chat_template, dtype, quantization, fingerprint, served)
+        return cls(revision, prompts, chat_template, dtype, quantization, fingerprint, served, rendering)
 
 
 def open_run(run: RunFolder, settings: RunSettings, prompts_source: str) -> None:
@@ -232,7 +238,10 @@ def recorded_libraries(run: RunFolder) -> Versions:
 
 def fix_identity(run: RunFolder, identity: Identity) -> Identity:
     """Write the identity down if this process is the first to; returns the one that holds."""
-    create_json(run.identity, asdict(identity))
+    value = {**asdict(identity), "rendering": identity.rendering.to_json()}
+    if identity.rendering == EARLIEST:
+        del value["rendering"]
+    create_json(run.identity, value)
     return recorded_identity(run)
 
 
@@ -247,7 +256,7 @@ def recorded_identity(run: RunFolder) -> Identity:
         raise StorageError(
             f"{run.identity} is missing or damaged. Move it away and start the same command again: it is made anew."
         )
-    return Identity(**value)
+    return Identity(**{**value, "rendering": Rendering.from_json(value.get("rendering"))})
 
 
 def _record(run: RunFolder) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,20 @@ class ShardManifest:
     chunks: tuple[str, ...]
     counts: ShardCounts
     libraries: tuple[Versions, ...] = ()
+
+
+def chunks_in(folder: Path) -> list[Path]:
+    """The chunks of all the shards in a run's folder of shards, by name."""
+    return sorted(folder.glob("*/chunk-*.parquet"))
+
+
+def fingerprints_of_rows(folder: Path) -> set[str]:
+    """The fingerprints that the chunks there carry; damaged ones have none."""
+    found = set()
+    for chunk in chunks_in(folder):
+        with suppress(OSError, ValueError):
+            found.add((pq.read_schema(chunk).metadata or {}).get(b"fingerprint", b"").decode())
+    return found
 
 
 class ShardStore:

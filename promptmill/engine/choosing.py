@@ -10,7 +10,8 @@ from promptmill.engine.contract import Engine
 from promptmill.errors import ConfigurationError
 from promptmill.hardware import Hardware, available_cores, detect_hardware
 from promptmill.placement import load_placed, require_model, require_placement
-from promptmill.run import RunFolder
+from promptmill.rendering import Rendering
+from promptmill.run import RunFolder, recorded_identity
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _vllm(run: RunFolder, options: EngineOptions, hardware: Hardware) -> Engine:
 
     decision = require_placement(run, hardware).decision
     loaded = load_into_vllm(require_model(run), decision, processes=options.processes)
-    return VllmEngine(loaded, run.settings.sampling, batch_size=options.batch_size)
+    return VllmEngine(loaded, run.settings.sampling, batch_size=options.batch_size, rendering=_rendering(run))
 
 
 def _transformers(run: RunFolder, options: EngineOptions, hardware: Hardware) -> Engine:
@@ -85,4 +86,9 @@ def _transformers(run: RunFolder, options: EngineOptions, hardware: Hardware) ->
         batch_size=options.batch_size or safe,
         positions=placed.cache_positions,
         slots_work=placed.measured.slots_work,
+        rendering=_rendering(run),
     )
+
+
+def _rendering(run: RunFolder) -> Rendering:
+    return recorded_identity(run).rendering

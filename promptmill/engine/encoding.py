@@ -9,6 +9,7 @@ from typing import Any
 
 from promptmill.engine.contract import Completion, Request
 from promptmill.engine.rows import Row
+from promptmill.rendering import NEWEST, Rendering
 
 LOOK_AHEAD = 2048
 """Requests that are encoded and sorted together: bounds memory, and the time to the first token."""
@@ -34,13 +35,23 @@ class Encoder:
     """Turns requests into rows of like length."""
 
     def __init__(
-        self, tokenizer: Any, *, context: int | None, max_new_tokens: int, vocabulary: int | None = None
+        self,
+        tokenizer: Any,
+        *,
+        context: int | None,
+        max_new_tokens: int,
+        vocabulary: int | None = None,
+        rendering: Rendering = NEWEST,
     ) -> None:
-        """`context` is how many positions the model has, `vocabulary` how many tokens; None if not known."""
+        """`context` is how many positions the model has, `vocabulary` how many tokens; None if not known.
+
+        `rendering` are the rules of the run.
+        """
         self._tokenizer = tokenizer
         self._context = context
         self._most = max_new_tokens
         self._vocabulary = vocabulary
+        self._rendering = rendering
 
     def windows(self, requests: Iterable[Request]) -> Iterator[Window]:
         """Requests in the order to take them, a window at a time.

@@ -8,15 +8,19 @@ from typing import Any
 from promptmill.engine.contract import Completion
 from promptmill.engine.detokenise import Detokeniser, decode
 from promptmill.engine.rows import Row
+from promptmill.rendering import NEWEST, Rendering
 
 
 class Finish:
     """Ends rows at an end-of-sequence token, at a stop string, or at their limit."""
 
-    def __init__(self, tokenizer: Any, ends: frozenset[int], stop: tuple[str, ...]) -> None:
+    def __init__(
+        self, tokenizer: Any, ends: frozenset[int], stop: tuple[str, ...], *, rendering: Rendering = NEWEST
+    ) -> None:
         """`ends` are the ids that end a completion; a stop string that is a token of its own joins them."""
         added = tokenizer.get_added_vocab()
         self._tokenizer = tokenizer
+        self._rendering = rendering
         self._ends = ends | {added[text] for text in stop if text in added}
         self._stop = tuple(text for text in stop if text not in added)
         self._longest = max(map(len, self._stop), default=0)

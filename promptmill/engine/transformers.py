@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptmill.engine.contract import Completion, MayBegin, Request, ShouldStop, always
 from promptmill.errors import ConfigurationError, EngineError
+from promptmill.rendering import NEWEST, Rendering
 from promptmill.sampling import SamplingParameters
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class TransformersEngine:
         way: `slots` or `batches`; None takes slots where the model supports them.
         slots_work: a trial of this very model has shown that it supports them, and need not be made again.
         make_decoder: makes the decoder, told the model's forward passes and the policy, in place of `way`.
+        rendering: the rules that the run was begun with.
 
     Raises:
         ConfigurationError: `batch_size` or `positions` below 1.
@@ -50,6 +52,7 @@ class TransformersEngine:
         way: Way | None = None,
         slots_work: bool = False,
         make_decoder: Callable[[Forward, Policy], Decoder] | None = None,
+        rendering: Rendering = NEWEST,
     ) -> None:
         from promptmill.engine.model import Beats
 
@@ -66,6 +69,7 @@ class TransformersEngine:
         self._way = way
         self._slots_work = slots_work
         self._make_decoder = make_decoder
+        self._rendering = rendering
         self._beats = Beats()
         self._ready: tuple[Decoder, Policy] | None = None
 
@@ -86,15 +90,15 @@ class TransformersEngine:
         from promptmill.engine.sampler import Sampler
 
         decoder, policy = self._prepare()
-        finish = Finish(
-            self._tokenizer, end_tokens(self._model.generation_config, self._tokenizer), self._sampling.stop
-        )
+        ends = end_tokens(self._model.generation_config, self._tokenizer)
+        finish = Finish(self._tokenizer, ends, self._sampling.stop, rendering=self._rendering)
         context = context_length(self._model.config)
         encoder = Encoder(
             self._tokenizer,
             context=context,
             max_new_tokens=self._sampling.max_new_tokens,
             vocabulary=vocabulary(self._model),
+            rendering=self._rendering,
         )
         loop = Loop(decoder, Sampler(self._sampling), finish, encoder, policy)
         with packed_linears(self._model):

@@ -18,6 +18,7 @@ from promptmill.engine.finish import Finish
 from promptmill.engine.model import Beats
 from promptmill.engine.rows import UNSOUND, Row
 from promptmill.errors import ConfigurationError, EngineError
+from promptmill.rendering import NEWEST, Rendering
 from promptmill.sampling import SamplingParameters
 from promptmill.vllm.loading import LoadedVllm
 from promptmill.vllm.reason import said_by
@@ -34,18 +35,27 @@ class VllmEngine:
     Args:
         sampling: the same for all rows.
         batch_size: most rows at a time; vLLM takes no more than it was started for, and so many where this is None.
+        rendering: the rules that the run was begun with.
 
     Raises:
         ConfigurationError: `batch_size` below 1.
     """
 
-    def __init__(self, loaded: LoadedVllm, sampling: SamplingParameters, *, batch_size: int | None = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedVllm,
+        sampling: SamplingParameters,
+        *,
+        batch_size: int | None = None,
+        rendering: Rendering = NEWEST,
+    ) -> None:
         if batch_size is not None and batch_size < 1:
             raise ConfigurationError(f"--batch-size is {batch_size}; it has to be 1 or more.")
         if batch_size is not None and batch_size > loaded.rows:
             logger.info("vLLM takes %d rows at a time here, and no more of --batch-size %d.", loaded.rows, batch_size)
         self._loaded = loaded
         self._sampling = sampling
+        self._rendering = rendering
         self._rows = min(batch_size or loaded.rows, loaded.rows)
         self._beats = Beats()
 
@@ -62,9 +72,14 @@ class VllmEngine:
 
         loaded = self._loaded
         ends = end_tokens(loaded.generation_config, loaded.tokenizer)
-        finish = Finish(loaded.tokenizer, ends, self._sampling.stop)
+        finish = Finish(loaded.tokenizer, ends, self._sampling.stop, rendering=self._rendering)
         context = context_length(loaded.config)
-        encoder = Encoder(loaded.tokenizer, context=context, max_new_tokens=self._sampling.max_new_tokens)
+        encoder = Encoder(
+            loaded.tokenizer,
+            context=context,
+            max_new_tokens=self._sampling.max_new_tokens,
+            rendering=self._rendering,
+        )
         yield from _Run(loaded, self._sampling, finish, self._rows, self._beats).run(
             encoder.windows(requests), should_stop, may_begin
         )

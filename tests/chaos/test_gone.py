@@ -10,6 +10,7 @@ import pytest
 
 from promptmill.errors import ConfigurationError
 from promptmill.files import read_json, write_json
+from promptmill.rendering import Rendering
 from promptmill.run import Identity
 from tests.chaos.small_run import PROMPTS, SmallRun
 
@@ -120,7 +121,7 @@ def test_a_model_or_prompts_that_have_moved_do_not_slip_in_where_the_record_is_g
     moved = {**identity, key: "0" * 40}
     for name in ("fingerprint", "checksum"):
         moved.pop(name, None)
-    right = Identity.of(small.run.settings, **moved)
+    right = Identity.of(small.run.settings, **{**moved, "rendering": Rendering.from_json(moved["rendering"])})
     write_json(small.run.identity, {**moved, "fingerprint": right.fingerprint})
     code, said = small.attempt()
     assert code == ConfigurationError.exit_code

@@ -64,9 +64,17 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
     _require_dataset(FINISHED, folder)
 
 
-def test_a_stopped_run_is_completed_with_the_rows_that_it_lacks(machine: dict[str, str], tmp_path: Path) -> None:
-    """The same command fetches the model's commit again, and ends in the dataset that the version of then made."""
+@pytest.mark.parametrize("gone", [None, "identity.json"])
+def test_a_stopped_run_is_completed_with_the_rows_that_it_lacks(
+    gone: str | None, machine: dict[str, str], tmp_path: Path
+) -> None:
+    """The same command fetches the model's commit again, and ends in the dataset that the version of then made.
+
+    Where the identity is gone, the rows that are there tell by which rules the rest has to be made.
+    """
     folder = unpack(STOPPED.name, tmp_path)
+    if gone:
+        (only_run(folder / "data") / gone).unlink()
     before = _state(only_run(folder / "data"))
     outcome = build_dataset(*STOPPED.command, cwd=folder, env=machine)
     assert outcome.code == 0, outcome.said
