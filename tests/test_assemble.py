@@ -45,9 +45,14 @@ def fill(run: RunFolder, shard: int) -> StubEngine:
     return engine
 
 
+def without_report(run: RunFolder) -> list[int]:
+    """Assemble without the report, which is a process of its own that takes seconds."""
+    return assemble(run, lambda run: None)
+
+
 def test_rows_stand_in_prompt_order_with_the_users_columns(run: RunFolder) -> None:
     """Whatever order they finished in; a column of ours is not overwritten by the user's of the same name."""
-    assert assemble(run) == []
+    assert without_report(run) == []
     table = dataset_table(run.path)
     assert table["prompt"].to_pylist() == [f"prompt {index}" for index in range(PROMPTS) for _ in range(2)]
     assert table["sample_index"].to_pylist() == [0, 1] * PROMPTS
@@ -79,7 +84,7 @@ def test_features_of_the_source_live_on(tmp_path: Path) -> None:
     run = begun_run(tmp_path / "data", source)
     write_manifest(run, prepare_prompts(PromptOptions(str(source)), run.prompts_table), samples=2)
     fill(run, 0)
-    assemble(run, lambda run: None)
+    without_report(run)
     found = datasets.Features.from_arrow_schema(pq.read_schema(parquet_files(run.path)[0]))
     assert [found[name] for name in ("label", "picture", "input_model")] == [
         features[name] for name in ("label", "picture", "model")
@@ -91,7 +96,7 @@ def test_features_of_the_source_live_on(tmp_path: Path) -> None:
 
 def test_files_are_named_as_the_hub_expects_and_proven_by_the_manifest(run: RunFolder) -> None:
     """Four shards, four Parquet files in zstd, and the counts of all."""
-    assemble(run)
+    without_report(run)
     manifest = recorded_dataset(run)
     assert manifest is not None
     assert [path.name for path in parquet_files(run.path)] == [
@@ -103,16 +108,16 @@ def test_files_are_named_as_the_hub_expects_and_proven_by_the_manifest(run: RunF
 
 def test_assembling_again_gives_the_same_bytes_and_removes_what_does_not_belong(run: RunFolder) -> None:
     """A file of an earlier attempt with another number of shards would be loaded with the others."""
-    assemble(run)
+    without_report(run)
     before = [path.read_bytes() for path in parquet_files(run.path)]
     (run.dataset / "data" / "train-00000-of-00009.parquet").write_bytes(b"stale")
-    assemble(run)
+    without_report(run)
     assert [path.read_bytes() for path in parquet_files(run.path)] == before
 
 
 def test_a_dataset_that_lost_a_file_is_not_complete(run: RunFolder) -> None:
     """The manifest alone proves nothing once a file is gone or cut."""
-    assemble(run)
+    without_report(run)
     victim = parquet_files(run.path)[2]
     victim.write_bytes(victim.read_bytes()[:-1])
     assert recorded_dataset(run) is None
@@ -120,11 +125,11 @@ def test_a_dataset_that_lost_a_file_is_not_complete(run: RunFolder) -> None:
 
 def test_only_the_rows_of_a_damaged_chunk_are_made_again(run: RunFolder) -> None:
     """The shard is named, and after it was filled again the dataset is what it was."""
-    assemble(run)
+    without_report(run)
     good = dataset_table(run.path)
     (chunk,) = run.path.glob("shards/00002/chunk-*.parquet")
     chunk.write_bytes(chunk.read_bytes()[:-7])
-    assert assemble(run) == [2]
+    assert without_report(run) == [2]
     assert len(fill(run, 2).generated) == recorded_manifest(run).shard_rows(2)
-    assert assemble(run) == []
+    assert without_report(run) == []
     assert dataset_table(run.path).equals(good)

@@ -34,6 +34,7 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
         default=None, significant=False, description="Dataset repo to publish to, as OWNER/NAME. Default: none."
     )
     allow_pickle = switch(significant=False, description="Accept weights that come as pickles alone.")
+    have_report = staticmethod(have_report)
 
     def requires(self) -> OpenRun:
         """The run's record."""
@@ -94,5 +95,5 @@ def _say_where(task: BuildDataset) -> None:
 
 @BuildDataset.event_handler(luigi.Event.DEPENDENCY_PRESENT)
 def _say_where_it_was(task: BuildDataset) -> None:
-    have_report(task.requires().folder)
+    task.have_report(task.requires().folder)
     task.say_where()

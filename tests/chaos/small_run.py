@@ -138,6 +138,7 @@ def _small_parts(committed: Rows) -> Iterator[None]:
         patch.object(GenerateShard, "produce", staticmethod(produce)),
         # A process of its own that takes seconds; it writes through the same file layer.
         patch.object(AssembleDataset, "write_report", staticmethod(lambda _: None)),
+        patch.object(BuildDataset, "have_report", staticmethod(lambda _: None)),
         patch.object(ShardStore, "commit", watched),
         # The log and the signals are those of the tests' own process.
         patch("tasks.stage.prepare_process", lambda: None),

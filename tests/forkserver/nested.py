@@ -1,4 +1,4 @@
-"""The report's process, which a command starts at its end: forked from the command, as its libraries are there already.
+"""The report's processes, which a command starts at its end: forked, as their libraries are there already.
 
 Some 150 tests make a whole dataset, and a report that starts cold takes as long as all the rest.
 """
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-MODULE = "promptmill.report"
+MODULES = ("promptmill.report", "promptmill.report.drawing")
 _HANDLED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGALRM)
 
 
@@ -24,7 +24,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]
     def _execute_child(  # type: ignore[override]
         self, args: Any, executable: Any, preexec_fn: Any, close_fds: Any, pass_fds: Any, cwd: Any, env: Any, *rest: Any
     ) -> None:
-        if list(args[:3]) != [sys.executable, "-m", MODULE] or cwd is not None or env is not None:
+        if list(args[:2]) != [sys.executable, "-m"] or args[2] not in MODULES or cwd is not None or env is not None:
             super()._execute_child(args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest)  # type: ignore[misc]
             return
         pipes = rest[3:9]
@@ -32,12 +32,12 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]
         sys.stderr.flush()
         self.pid = os.fork()
         if not self.pid:
-            _become(args[3:], (pipes[0], pipes[3], pipes[5]))
+            _become(args[2:], (pipes[0], pipes[3], pipes[5]))
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
 
-def _become(arguments: Sequence[str], streams: Sequence[int]) -> NoReturn:
+def _become(words: Sequence[str], streams: Sequence[int]) -> NoReturn:
     """Run the module with these streams (-1: the command's own), and end."""
     code: object = 1
     try:
@@ -48,8 +48,9 @@ def _become(arguments: Sequence[str], streams: Sequence[int]) -> NoReturn:
             if stream != -1:
                 os.dup2(stream, number)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-        sys.argv = [MODULE, *arguments]
-        runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
+        sys.argv = list(words)
+        sys.modules.pop(words[0], None)
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as end:
         code = end.code or 0
