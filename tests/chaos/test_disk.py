@@ -65,8 +65,8 @@ def failing(root: Path, code: int, at: int, *, once: bool, calls: tuple[str, ...
         (errno.EDQUOT, False, TAKING, "your disk quota is used up", 15),
         (errno.EROFS, False, TAKING + REMOVING, "the file system is read-only", 7),
         (errno.EACCES, False, TAKING + REMOVING, "permission is denied", 11),
-        (errno.EIO, True, TAKING, "the device reports an input/output error", 5),
-        (errno.ESTALE, True, TAKING, "the network file system lost the file", 5),
+        (errno.EIO, True, TAKING, "the device reports an input/output error", 7),
+        (errno.ESTALE, True, TAKING, "the network file system lost the file", 10),
     ],
     ids=["full", "full at every call", "quota", "read-only", "permission", "device", "stale"],
 )

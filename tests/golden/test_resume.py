@@ -70,12 +70,15 @@ def test_a_stopped_run_is_completed_with_the_rows_that_it_lacks(
 ) -> None:
     """The same command fetches the model's commit again, and ends in the dataset that the version of then made.
 
-    Where the identity is gone, the rows that are there tell by which rules the rest has to be made.
+    Where the identity is gone, the rows that are there tell by which rules the rest has to be made; the model is
+    placed anew.
     """
     folder = unpack(STOPPED.name, tmp_path)
+    run = only_run(folder / "data")
     if gone:
-        (only_run(folder / "data") / gone).unlink()
-    before = _state(only_run(folder / "data"))
+        (run / gone).unlink()
+        (run / "placement-cpu.json").unlink()
+    before = _state(run)
     outcome = build_dataset(*STOPPED.command, cwd=folder, env=machine)
     assert outcome.code == 0, outcome.said
     _require_went_on(STOPPED, folder, before)
