@@ -59,6 +59,7 @@ def test_an_fsync_that_is_missing_is_found(small: SmallRun, is_left_out: Callabl
     assert broken_promises(small, few, FEW, first=moment) > 0
 
 
+@pytest.mark.long
 def test_nothing_goes_round_the_recorder(tmp_path: Path, tiny_gpt2: Path) -> None:
     """The kernel saw the same calls in the same order, but for how a file's bytes were written."""
     if shutil.which("strace") is None:

@@ -37,7 +37,7 @@ def name_of(document: Path) -> str:
 
 
 def _long(document: Path) -> Any:
-    """Most run in `make test-all` alone; that their command lines can be parsed is looked at always."""
+    """Most submit in `make test-all` alone; that their command lines can be parsed is looked at always."""
     marks = () if document in ALWAYS_RUN else (pytest.mark.long,)
     return pytest.param(document, marks=marks)
 
@@ -87,7 +87,8 @@ def follow(block: Block, environment: dict[str, str]) -> None:
 
 
 @pytest.mark.demo
-@pytest.mark.parametrize("document", [_long(path) for path in WITH_COMMANDS], ids=name_of)
+@pytest.mark.long
+@pytest.mark.parametrize("document", WITH_COMMANDS, ids=name_of)
 def test_the_commands_of_a_document_run(document: Path, reader: dict[str, str]) -> None:
     """One after the other, in one folder."""
     for block in blocks_of(document):

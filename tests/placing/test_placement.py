@@ -266,7 +266,8 @@ def test_the_workload_of_chats_counts_all_their_messages(tmp_path: Path) -> None
 
 
 @pytest.mark.demo
-@pytest.mark.parametrize(("bits", "most"), [pytest.param("8bit", 230, marks=pytest.mark.long), ("4bit", 175)])
+@pytest.mark.long
+@pytest.mark.parametrize(("bits", "most"), [("8bit", 230), ("4bit", 175)])
 def test_the_demo_model_is_quantised_and_generates(demo_folder: Path, make_run: MakeRun, bits: str, most: int) -> None:
     """Of 513 MiB in float32, 210 are left in 8 and 160 in 4 bits; and it still knows Paris."""
     run = make_run(demo_folder, bits)

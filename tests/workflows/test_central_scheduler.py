@@ -19,7 +19,7 @@ import pytest
 from tests.command import only_run
 from tests.forkserver import start_command
 
-ROWS = 60
+ROWS = 36
 
 
 class Page:
