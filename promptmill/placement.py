@@ -12,6 +12,7 @@ from promptmill.collecting import few_collections
 from promptmill.engine.loading import LoadedModel, load_tokenizer
 from promptmill.errors import ConfigurationError, StorageError
 from promptmill.files import read_json, write_json
+from promptmill.generate import PromptForm
 from promptmill.hardware import Hardware
 from promptmill.model import PinnedModel, recorded_model
 from promptmill.placing.calibrate import Measured, calibrate
@@ -22,9 +23,10 @@ from promptmill.placing.options import PlacementOptions
 from promptmill.placing.place import decide_place, load_decided
 from promptmill.placing.workload import workload_of
 from promptmill.progress import loading_told, writer_name
-from promptmill.prompts import PreparedPrompts
-from promptmill.rendering import EARLIEST, Rendering
-from promptmill.run import Identity, RunFolder, fix_identity, recorded_identity
+from promptmill.prompts import PreparedPrompts, read_prepared
+from promptmill.rendering import EARLIEST, Renderer, Rendering
+from promptmill.rendering.first import rendering_of, require_template, say_first_prompt
+from promptmill.run import Identity, RunFolder, fix_identity, recorded_begin, recorded_identity
 from promptmill.settings import RunSettings
 from promptmill.shard import fingerprints_of_rows
 from promptmill.vllm.loading import load_into_vllm
@@ -113,10 +115,12 @@ def place_model(
     checkpoint = _checkpoint(run, pinned)
     checkpoint.require_not_again(run.settings.quantization)
     checkpoint.require_backend()
-    template = _chat_template(pinned, checkpoint)
+    tokenizer = load_tokenizer(pinned.folder, checkpoint.gguf, remote_code=checkpoint.remote_code)
+    template = None if tokenizer.chat_template is None else str(tokenizer.chat_template)
     _require_prompts_fit(run.settings, prompts, pinned.model, chat=template is not None)
+    rendering = _tried_rendering(run, tokenizer, prompts, pinned.model)
     decision = _decided(run, checkpoint, hardware, options)
-    identity = _fixed_identity(run, pinned, prompts, template, decision)
+    identity = _fixed_identity(run, pinned, prompts, template, decision, rendering)
     if (identity.dtype, identity.quantization) != (decision.dtype, decision.quantization):
         # Another machine began this run: its dtype and quantization hold, as they change the bytes.
         decision = _decided(run, checkpoint, hardware, options)
@@ -215,11 +219,35 @@ def _say(decision: Decision, *, chooses_rows: bool) -> None:
         logger.warning("%s", warning)
 
 
+def _tried_rendering(run: RunFolder, tokenizer: Any, prompts: PreparedPrompts, model: str) -> Rendering:
+    """The rules of the run, once known texts have come through them; the first prompt is logged as the model gets it.
+
+    Raises:
+        ConfigurationError: the prompts or the system prompt would not come to the model.
+    """
+    known = recorded_identity(run).rendering if run.identity.exists() else None
+    rendering = rendering_of(tokenizer, recorded_begin(run)) if known is None else known
+    renderer = Renderer(tokenizer, rendering)
+    settings, chat = run.settings, tokenizer.chat_template is not None
+    if chat and rendering != EARLIEST:  # what was begun without it goes on as it was
+        asks = settings.system_prompt is not None
+        require_template(renderer, model, chats=prompts.kind == "messages", system_prompt=asks)
+    form = PromptForm(chat, settings.system_prompt, samples=1, run_seed=settings.seed)
+    for request in form.requests(read_prepared(run.prompts_table, 0, 1)):
+        say_first_prompt(renderer, request.prompt, request.messages)
+    return rendering
+
+
 def _fixed_identity(
-    run: RunFolder, pinned: PinnedModel, prompts: PreparedPrompts, template: str | None, decision: Decision
+    run: RunFolder,
+    pinned: PinnedModel,
+    prompts: PreparedPrompts,
+    template: str | None,
+    decision: Decision,
+    rendering: Rendering,
 ) -> Identity:
     digest = None if template is None else hashlib.sha256(template.encode()).hexdigest()
-    wanted = _identity(run.settings, pinned, prompts, digest, decision, Rendering())
+    wanted = _identity(run.settings, pinned, prompts, digest, decision, rendering)
     if not run.identity.exists() and (rows := fingerprints_of_rows(run.shards)):
         # Its file is gone: the rows tell which rules they were made by.
         earlier = _identity(run.settings, pinned, prompts, digest, decision, EARLIEST)
@@ -250,12 +278,6 @@ def _identity(
         quantization=decision.quantization,
         rendering=rendering,
     )
-
-
-def _chat_template(pinned: PinnedModel, checkpoint: Checkpoint) -> str | None:
-    tokenizer = load_tokenizer(pinned.folder, checkpoint.gguf, remote_code=checkpoint.remote_code)
-    template = tokenizer.chat_template
-    return None if template is None else str(template)
 
 
 def _require_prompts_fit(settings: RunSettings, prompts: PreparedPrompts, model: str, *, chat: bool) -> None:

@@ -231,6 +231,11 @@ def recorded_prompts_source(run: RunFolder) -> str:
     return str(_record(run)["prompts_source"])
 
 
+def recorded_begin(run: RunFolder) -> str:
+    """When the run was begun, in UTC, as `2026-12-01T09:30:00Z`."""
+    return str(_record(run)["begun"])
+
+
 def recorded_libraries(run: RunFolder) -> Versions:
     """The versions of the libraries that the run was begun with."""
     return dict(_record(run)["libraries"])

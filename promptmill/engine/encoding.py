@@ -9,7 +9,7 @@ from typing import Any
 
 from promptmill.engine.contract import Completion, Request
 from promptmill.engine.rows import Row
-from promptmill.rendering import NEWEST, Rendering
+from promptmill.rendering import NEWEST, LeftOut, Renderer, Rendering
 
 LOOK_AHEAD = 2048
 """Requests that are encoded and sorted together: bounds memory, and the time to the first token."""
@@ -51,7 +51,7 @@ class Encoder:
         self._context = context
         self._most = max_new_tokens
         self._vocabulary = vocabulary
-        self._rendering = rendering
+        self._renderer = Renderer(tokenizer, rendering)
 
     def windows(self, requests: Iterable[Request]) -> Iterator[Window]:
         """Requests in the order to take them, a window at a time.
@@ -77,6 +77,8 @@ class Encoder:
                 sizes = f"The prompt has more than {least} tokens and the model's context {self._context}"
                 return _refuse(request, least, f"{sizes}: no room is left for a completion.")
             tokens = self._tokens(request)
+        except LeftOut as error:
+            return _refuse(request, 0, str(error))
         except Exception as error:  # a template or a tokenizer may raise anything at all on one row
             return _refuse(request, 0, f"The prompt can't be encoded: {type(error).__name__}: {error}")
         if not tokens:
@@ -109,13 +111,7 @@ class Encoder:
         return 0
 
     def _tokens(self, request: Request) -> list[int]:
-        if request.messages is not None:
-            encoded = self._tokenizer.apply_chat_template(
-                list(request.messages), add_generation_prompt=True, tokenize=True, return_dict=True
-            )
-        else:
-            encoded = self._tokenizer(request.prompt)
-        tokens = [int(token) for token in encoded["input_ids"]]
+        tokens = self._renderer.tokens(request.prompt, request.messages)
         start = self._tokenizer.bos_token_id
         return tokens if tokens or start is None else [start]
 

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from promptmill.rendering import NEWEST, Renderer, Rendering
+
 CACHE_NAMES = ("past_key_values", "cache_params", "state")
 """What models call their cache: the usual name, Mamba's and RWKV's."""
 
@@ -81,8 +83,9 @@ def vocabulary(model: Any) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def end_tokens(generation_config: Any, tokenizer: Any) -> frozenset[int]:
-    """The ids that end a completion: those of the model's generation configuration, and the tokenizer's EOS."""
+def end_tokens(generation_config: Any, tokenizer: Any, rendering: Rendering = NEWEST) -> frozenset[int]:
+    """The ids that end a completion: of the generation configuration, of the tokenizer, of the template's turns."""
     configured = getattr(generation_config, "eos_token_id", None)
     ids = configured if isinstance(configured, (list, tuple)) else [configured]
-    return frozenset(int(item) for item in [*ids, tokenizer.eos_token_id] if item is not None)
+    known = frozenset(int(item) for item in [*ids, tokenizer.eos_token_id] if item is not None)
+    return known | Renderer(tokenizer, rendering).turn_ends

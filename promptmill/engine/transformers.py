@@ -90,7 +90,7 @@ class TransformersEngine:
         from promptmill.engine.sampler import Sampler
 
         decoder, policy = self._prepare()
-        ends = end_tokens(self._model.generation_config, self._tokenizer)
+        ends = end_tokens(self._model.generation_config, self._tokenizer, self._rendering)
         finish = Finish(self._tokenizer, ends, self._sampling.stop, rendering=self._rendering)
         context = context_length(self._model.config)
         encoder = Encoder(

@@ -71,7 +71,7 @@ class VllmEngine:
         from promptmill.engine.model import context_length, end_tokens
 
         loaded = self._loaded
-        ends = end_tokens(loaded.generation_config, loaded.tokenizer)
+        ends = end_tokens(loaded.generation_config, loaded.tokenizer, self._rendering)
         finish = Finish(loaded.tokenizer, ends, self._sampling.stop, rendering=self._rendering)
         context = context_length(loaded.config)
         encoder = Encoder(

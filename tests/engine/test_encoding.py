@@ -73,6 +73,7 @@ def test_long_prompt_of_few_tokens_is_encoded() -> None:
 
     class Thrifty:
         bos_token_id = None
+        eos_token_id = None
 
         def __call__(self, text: str, **options: Any) -> Any:
             return {"input_ids": [7] * (len(text) // 100_000)}

@@ -68,7 +68,8 @@ def make_run(tmp_path: Path) -> MakeRun:
         open_run(run, settings, "made up")
         pin_model(settings.model, None, tmp_path, run.model)
         run.prompts_table.parent.mkdir(parents=True)
-        pq.write_table(pa.table({"prompt": ["Once", "upon a", "time there was"]}), run.prompts_table)
+        texts = ["Once", "upon a", "time there was"]
+        pq.write_table(pa.table({"prompt_id": ["0", "1", "2"], "prompt": texts}), run.prompts_table)
         return run
 
     return make

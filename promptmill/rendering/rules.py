@@ -18,9 +18,11 @@ class Rendering:
 
     Attributes:
         version: 0 for runs that were begun before rules had numbers, and for models that a server renders for.
+        moment: when the run began (UTC, to the second), where the chat template asks for the date; else None.
     """
 
     version: int = VERSION
+    moment: str | None = None
 
     def to_json(self) -> dict[str, Any] | None:
         """A plain dictionary; None for the earliest rules, so that the fingerprints of their runs hold."""
