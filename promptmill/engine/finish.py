@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from promptmill.engine.contract import Completion
 from promptmill.engine.detokenise import Detokeniser, decode_after, tail, without_half
 from promptmill.engine.rows import Row
 from promptmill.rendering import NEWEST, Rendering
+
+logger = logging.getLogger(__name__)
 
 
 class Finish:
@@ -26,6 +29,8 @@ class Finish:
         self._rendering = rendering
         self._ends = ends | {added[text] for text in stop if text in added}
         self._stop = stop if rendering.version else tuple(text for text in stop if text not in added)
+        self._special = _special_tokens(tokenizer)
+        self._left_out: set[str] = set()
         self._longest = max(map(len, self._stop), default=0)
 
     @property
@@ -46,14 +51,17 @@ class Finish:
         """Add `token` to `row`; return its completion if that ends it."""
         row.generated.append(token)
         if token in self._ends:
+            self._say_left_out(row.generated[:-1])
             return row.complete(self._cut(self._text(row, row.generated[:-1]))[0], "stop")
         if len(row.generated) < row.limit and not self._may_stop(row):
             return None
         response, stopped = self._cut(self._text(row, row.generated))
         if stopped:
+            self._say_left_out(row.generated)
             return row.complete(response, "stop")
         if len(row.generated) < row.limit:
             return None
+        self._say_left_out(row.generated)
         if self._rendering.version:
             response = without_half(self._tokenizer, self.before(row), row.generated, response)
         return row.complete(response, "length")
@@ -66,6 +74,17 @@ class Finish:
         if not self._rendering.version or row.request.prompt is None:
             return []
         return tail(self._tokenizer, row.prompt)
+
+    def _say_left_out(self, tokens: Sequence[int]) -> None:
+        """Name special tokens inside completions, each once: what they keep apart runs together without them."""
+        names = {self._special[token] for token in self._special.keys() & set(tokens)} - self._left_out
+        if names:
+            self._left_out |= names
+            logger.warning(
+                "The model writes special tokens inside its completions, and responses are without them: %s. "
+                "What they keep apart, such as reasoning and answer, stands together.",
+                ", ".join(sorted(names)),
+            )
 
     def _may_stop(self, row: Row) -> bool:
         if not self._stop:
@@ -86,6 +105,13 @@ def _tokens_for_stops(tokenizer: Any, rendering: Rendering) -> dict[str, int]:
     added: dict[str, int] = tokenizer.get_added_vocab()
     if not rendering.version:
         return added
-    special = set(tokenizer.all_special_ids)
-    special |= {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    special = _special_tokens(tokenizer)
     return {text: number for text, number in added.items() if number in special}
+
+
+def _special_tokens(tokenizer: Any) -> dict[int, str]:
+    """The tokens that a response is decoded without, by their ids."""
+    named = tokenizer.all_special_ids
+    return {number: text for text, number in tokenizer.get_added_vocab().items() if number in named} | {
+        number: token.content for number, token in tokenizer.added_tokens_decoder.items() if token.special
+    }

@@ -111,6 +111,19 @@ def test_a_special_token_as_stop_string_ends_a_row() -> None:
     assert finished(tokenizer, [*b"a<|end|>b"], stop=("<|end|>",), prompt=[97]).response == "a"
 
 
+def test_special_tokens_inside_a_completion_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    """What they kept apart runs together in the response; the token that ends a row is none of them."""
+    tokenizer = byte_tokenizer()
+    end = tokenizer.convert_tokens_to_ids("<|end|>")
+    finish = Finish(tokenizer, frozenset({tokenizer.eos_token_id}), ())
+    for place in range(2):
+        row = Row(Request(place, 0, prompt="x"), [97], limit=9)
+        assert finish.whole(row, [97, end, 98, tokenizer.eos_token_id]).response == "ab"
+    (record,) = caplog.records
+    assert "<|end|>" in record.getMessage()
+    assert "</s>" not in record.getMessage()
+
+
 def test_a_chat_shows_what_a_run_keeps() -> None:
     """Piece by piece, the first space included."""
     tokenizer = words()
