@@ -48,27 +48,42 @@ class KeepingPasses:
         self._forward = forward
         self._cache: Any = None
         self._seen: list[int] = []
+        self._beyond = False
 
     @torch.inference_mode()
     def read(self, row: Row, should_stop: Callable[[], bool]) -> Tensor | None:
         """Compute what the cache does not hold yet, a bounded number of tokens at a time."""
         tokens = row.tokens
+        self._keep_factors(row)
         self._keep(_shared(self._seen, tokens[:-1]))
         logits = None
         while len(self._seen) < len(tokens):
             if should_stop():
                 return None
-            logits = self._feed(tokens[len(self._seen) :][:PREFILL_TOKENS])
+            logits = self._feed(tokens[len(self._seen) :][:PREFILL_TOKENS], row)
         return logits
 
     @torch.inference_mode()
     def step(self, row: Row) -> Tensor:
         """Compute one token."""
-        return self._feed([row.last])
+        rope = self._forward.longrope
+        if rope is None or not rope.crosses(row):
+            return self._feed([row.last], row)
+        logits = self.read(row, lambda: False)
+        assert logits is not None  # nobody stops it
+        return logits
 
     def forget(self) -> None:
         """Drop the cache."""
         self._cache, self._seen = None, []
+
+    def _keep_factors(self, row: Row) -> None:
+        """Keep nothing that was computed with other rotary factors than the row has."""
+        rope = self._forward.longrope
+        beyond = rope is not None and rope.beyond(row)
+        if beyond != self._beyond:
+            self.forget()
+        self._beyond = beyond
 
     def _keep(self, count: int) -> None:
         """Cut the cache back to so many tokens; a window that has moved on cannot be cut, and is made anew."""
@@ -82,14 +97,14 @@ class KeepingPasses:
             layer.keys, layer.values = layer.keys[:, :, :count], layer.values[:, :, :count]
         del self._seen[count:]
 
-    def _feed(self, tokens: Sequence[int]) -> Tensor:
+    def _feed(self, tokens: Sequence[int], row: Row) -> Tensor:
         before, cache = len(self._seen), self._cache
         device = self._forward.device
         ids = torch.tensor([list(tokens)], dtype=torch.long, device=device)
         mask = torch.ones(1, before + len(tokens), dtype=torch.long, device=device)
         positions = torch.arange(before, before + len(tokens), device=device)[None]
         try:
-            output = self._forward(ids, mask, positions, cache)
+            output = self._forward(ids, mask, positions, cache, rows=[row])
         except BaseException:
             self.forget()  # some layers have the new tokens, and some have not
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from promptmill.engine.detokenise import REPLACEMENT, decode
+from promptmill.engine.detokenise import REPLACEMENT, decode, joined
 
 MOST_HALVES = 3
 """Signs at the end that may become a character: tokenizers show an unfinished one as one sign, or as one a byte."""
@@ -16,14 +16,19 @@ class ShownText:
 
     Args:
         write: is given each piece.
+        before: the tokens that the completion is read after.
     """
 
-    def __init__(self, tokenizer: Any, stop: tuple[str, ...], write: Callable[[str], None]) -> None:
+    def __init__(
+        self, tokenizer: Any, stop: tuple[str, ...], write: Callable[[str], None], before: Sequence[int] = ()
+    ) -> None:
         self._tokenizer = tokenizer
         self._stop = stop
         self._longest = max(map(len, stop), default=0)
         self._write = write
-        self._before = self._whole = self._taken = 0
+        self._prefix = list(before)
+        self._before, self._whole = 0, len(self._prefix)
+        self._taken = len(decode(tokenizer, self._prefix)) if before else 0
         self._held = ""
         self._shown = ""
 
@@ -42,13 +47,14 @@ class ShownText:
 
     def _fresh(self, tokens: Sequence[int]) -> str:
         """What the new tokens add; decoded with a few before them, on which a leading space depends."""
-        text = decode(self._tokenizer, tokens[self._before :])
+        since = joined(self._prefix, tokens, self._before)
+        text = decode(self._tokenizer, since)
         halves = min(MOST_HALVES, len(text) - len(text.rstrip(REPLACEMENT)))
         safe = text[: len(text) - halves]
         fresh, self._taken = safe[self._taken :], max(self._taken, len(safe))
         if fresh and not halves:
-            self._before, self._whole = self._whole, len(tokens)
-            self._taken = len(decode(self._tokenizer, tokens[self._before : self._whole]))
+            self._before, self._whole = self._whole, self._before + len(since)
+            self._taken = len(decode(self._tokenizer, joined(self._prefix, tokens, self._before)))
         return fresh
 
     def _held_back(self) -> int:

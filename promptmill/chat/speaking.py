@@ -13,7 +13,7 @@ from promptmill.chat.conversation import Conversation
 from promptmill.chat.passes import passes_of
 from promptmill.chat.shown import ShownText
 from promptmill.engine.contract import Completion, Request
-from promptmill.engine.detokenise import REPLACEMENT, decode
+from promptmill.engine.detokenise import REPLACEMENT, decode_after
 from promptmill.engine.encoding import Encoder
 from promptmill.engine.finish import Finish
 from promptmill.engine.loading import LoadedModel
@@ -124,7 +124,7 @@ class Speaker:
     def _speak(self, row: Row, write: Callable[[str], None], should_stop: Callable[[], bool]) -> Spoken:
         begun = time.monotonic()
         first = last = begun
-        text = ShownText(self._tokenizer, self._stop, write)
+        text = ShownText(self._tokenizer, self._stop, write, self._finish.before(row))
         logits = self._passes.read(row, should_stop)
         while logits is not None and not should_stop():
             choice = self._sampler.choose(logits, [row])
@@ -139,7 +139,7 @@ class Speaker:
                 return Spoken(completion.response, reason, len(row.generated), first - begun, last - first)
             text.grow(row.generated)
             logits = self._passes.step(row)
-        so_far = decode(self._tokenizer, row.generated).rstrip(REPLACEMENT)
+        so_far = decode_after(self._tokenizer, self._finish.before(row), row.generated).rstrip(REPLACEMENT)
         text.end(so_far)
         return Spoken(so_far, "interrupted", len(row.generated), first - begun, last - first)
 

@@ -28,9 +28,11 @@ class Batches:
         self._cache: Any = None
         self._seen: Tensor | None = None
         self._mask = torch.empty(0, 0, dtype=torch.long)
+        self._rows: list[Row] = []
 
     def admit(self, rows: Sequence[Row]) -> None:
         """Compute the prompts; only an empty batch takes rows."""
+        self._rows = list(rows)
         tokens = [row.tokens[:-1] for row in rows]
         width = max(map(len, tokens))
         device = self._forward.device
@@ -42,6 +44,10 @@ class Batches:
 
     def forward(self, tokens: Sequence[int]) -> Tensor:
         """Feed one token a row; logits [rows, vocabulary]."""
+        rope = self._forward.longrope
+        if rope is not None and any(map(rope.crosses, self._rows)):
+            self._cache = self._seen = None
+            self.admit(self._rows)
         ids = torch.tensor(tokens, dtype=torch.long, device=self._forward.device)[:, None]
         self._mask = torch.cat([self._mask, torch.ones_like(ids)], dim=-1)
         return self._feed(ids)
@@ -52,6 +58,7 @@ class Batches:
             self.clear()
             return
         index = torch.tensor(order, device=self._mask.device)
+        self._rows = [self._rows[place] for place in order]
         self._mask = self._mask[index]
         if self._seen is not None:
             self._seen = self._seen[index]
@@ -62,6 +69,7 @@ class Batches:
         """Drop mask and cache."""
         self._mask = torch.empty(0, 0, dtype=torch.long)
         self._cache = self._seen = None
+        self._rows = []
 
     def _feed(self, ids: Tensor) -> Tensor:
         """Compute the new ids, the last columns of the mask; rows of one length need none, and Mamba bears none."""
@@ -69,7 +77,7 @@ class Batches:
             ids = ids if self._seen is None else torch.cat([self._seen, ids], dim=-1)
             self._seen = ids
         positions = (self._mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        output = self._forward(ids, None if self.even else self._mask, positions, self._cache)
+        output = self._forward(ids, None if self.even else self._mask, positions, self._cache, rows=self._rows)
         if self._forward.cache_name is not None:
             self._cache = next((output[name] for name in CACHE_NAMES if output.get(name) is not None), None)
         logits: Tensor = output.logits[:, -1]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from promptmill.engine.longrope import LongRope, longrope_of
+from promptmill.engine.rows import Row
 from promptmill.rendering import NEWEST, Renderer, Rendering
 
 CACHE_NAMES = ("past_key_values", "cache_params", "state")
@@ -29,16 +33,18 @@ class Forward:
     Attributes:
         arguments: the names that the model's `forward` knows.
         beats: counts the passes.
+        longrope: of a model with two sets of rotary factors.
     """
 
     model: Any
     arguments: frozenset[str]
     beats: Beats = field(default_factory=Beats, compare=False)
+    longrope: LongRope | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, model: Any, beats: Beats | None = None) -> Forward:
         """Read the signature of `model.forward`."""
-        return cls(model, frozenset(inspect.signature(model.forward).parameters), beats or Beats())
+        return cls(model, frozenset(inspect.signature(model.forward).parameters), beats or Beats(), longrope_of(model))
 
     def without_cache(self) -> Forward:
         """The same for computing all tokens in each pass."""
@@ -55,14 +61,28 @@ class Forward:
         device: torch.device = self.model.get_input_embeddings().weight.device
         return device if device.type != "meta" else self.model.device
 
-    def __call__(self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any, places: int = 1) -> Any:
-        """One forward pass over ids [rows, n]; models that can be told compute logits of the last `places` only."""
+    def __call__(
+        self,
+        ids: Tensor,
+        mask: Tensor | None,
+        positions: Tensor,
+        cache: Any,
+        places: int = 1,
+        *,
+        rows: Sequence[Row] | None = None,
+    ) -> Any:
+        """One forward pass over ids [rows, n]; models that can be told compute logits of the last `places` only.
+
+        With `rows` each row has the rotary factors that it has by itself; else the longest decides, as in the model.
+        """
         caches = self.cache_name is not None
         known = {"attention_mask": mask, "position_ids": positions, "logits_to_keep": places, "use_cache": caches}
         taken = {name: value for name, value in known.items() if name in self.arguments}
         if self.cache_name is not None and cache is not None:
             taken[self.cache_name] = cache
-        output = self.model(input_ids=ids, return_dict=True, **taken)
+        rope = self.longrope
+        with nullcontext() if rope is None or rows is None else rope.choosing(rope.far(rows, positions)):
+            output = self.model(input_ids=ids, return_dict=True, **taken)
         self.beats.count += 1
         return output
 

@@ -29,15 +29,16 @@ class Prefill:
         """Forget the common prefix."""
         self._prefix: list[int] = []
         self._prefix_entry: Entry = []
+        self._beyond = False
 
     def compute(self, rows: Sequence[Row]) -> list[Entry]:
-        """The entries of all tokens of each row but its last."""
+        """The entries of all tokens of each row but its last; the rows have the same rotary factors."""
         tokens = [row.tokens[:-1] for row in rows]
         longest = max(map(len, tokens))
         if not longest:
             return [[] for _ in rows]
         shared = self._share(rows, tokens)
-        cache = self._run([item[shared:] for item in tokens], self._prefix_entry if shared else [])
+        cache = self._run([item[shared:] for item in tokens], self._prefix_entry if shared else [], rows)
         return [_entry(cache, place, len(item)) for place, item in enumerate(tokens)]
 
     def _share(self, rows: Sequence[Row], tokens: Sequence[list[int]]) -> int:
@@ -46,13 +47,15 @@ class Prefill:
         prefix = tokens[0][:shared]
         if shared < SHARED_LEAST or any(item[:shared] != prefix for item in tokens):
             return 0
-        if prefix != self._prefix:
-            self._prefix_entry = _entry(self._run([prefix], []), 0, shared)
-            self._prefix = prefix
+        rope = self._forward.longrope
+        beyond = rope is not None and rope.beyond(rows[0])
+        if (prefix, beyond) != (self._prefix, self._beyond):
+            self._prefix_entry = _entry(self._run([prefix], [], rows[:1]), 0, shared)
+            self._prefix, self._beyond = prefix, beyond
         return shared
 
-    def _run(self, tokens: Sequence[list[int]], prefix: Entry) -> DynamicCache:
-        """Compute rows that go on from `prefix`, in passes of bounded size."""
+    def _run(self, tokens: Sequence[list[int]], prefix: Entry, rows: Sequence[Row]) -> DynamicCache:
+        """Compute tokens of rows that go on from `prefix`, in passes of bounded size."""
         cache = DynamicCache()
         for layer, (keys, values) in enumerate(prefix):
             cache.update(keys.expand(len(tokens), -1, -1, -1), values.expand(len(tokens), -1, -1, -1), layer)
@@ -60,14 +63,14 @@ class Prefill:
         padded = torch.tensor([item + [0] * (width - len(item)) for item in tokens], device=self._forward.device)
         size = max(1, PREFILL_TOKENS // len(tokens))
         for start in range(0, width, size):
-            self._pass(padded[:, start : start + size], cache)
+            self._pass(padded[:, start : start + size], cache, rows)
         return cache
 
-    def _pass(self, ids: Tensor, cache: DynamicCache) -> None:
-        seen, rows, width = cache.get_seq_length(), *ids.shape
-        mask = torch.ones(rows, seen + width, dtype=torch.long, device=ids.device)
-        positions = torch.arange(seen, seen + width, device=ids.device).expand(rows, -1)
-        self._forward(ids, mask, positions, cache)
+    def _pass(self, ids: Tensor, cache: DynamicCache, rows: Sequence[Row]) -> None:
+        seen, width = cache.get_seq_length(), ids.shape[1]
+        mask = torch.ones(len(rows), seen + width, dtype=torch.long, device=ids.device)
+        positions = torch.arange(seen, seen + width, device=ids.device).expand(len(rows), -1)
+        self._forward(ids, mask, positions, cache, rows=rows)
 
 
 def _entry(cache: DynamicCache, row: int, length: int) -> Entry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -39,27 +40,31 @@ class Slots:
     def admit(self, rows: Sequence[Row]) -> None:
         """Compute the rows' tokens but the last, or copy them from a live row with the same prompt."""
         live = len(self._rows)
-        donors = {row.key: slot for slot, row in enumerate(self._rows)}
+        donors = {(row.key, self._beyond(row)): slot for slot, row in enumerate(self._rows)}
         self._rows.extend(rows)
         self._grow()
         self._cache.open([row.length - 1 for row in rows])
         waiting: dict[bytes, list[int]] = {}
         for slot, row in enumerate(rows, start=live):
-            if row.key in donors and not row.generated:
-                self._cache.copy(donors[row.key], slot)
+            donor = donors.get((row.key, self._beyond(row)))
+            if donor is not None and not row.generated:
+                self._cache.copy(donor, slot)
             else:
                 waiting.setdefault(row.whole_key, []).append(slot)
         self._compute(waiting)
 
     def forward(self, tokens: Sequence[int]) -> Tensor:
         """Feed one token a row; logits [rows, vocabulary]."""
+        self._compute_anew()
         self._cache.make_room(0)
         span = self._cache.span
         ids, starts = torch.tensor([list(tokens), span.starts], device=self._forward.device)
         columns = torch.arange(span.first, span.end + 1, device=ids.device)
         mask = (columns >= starts[:, None]).long()
         with self._attending():
-            logits: Tensor = self._forward(ids[:, None], mask, (span.end - starts)[:, None], self._cache).logits[:, -1]
+            positions = (span.end - starts)[:, None]
+            output = self._forward(ids[:, None], mask, positions, self._cache, rows=self._rows)
+        logits: Tensor = output.logits[:, -1]
         span.end += 1
         return logits
 
@@ -77,10 +82,25 @@ class Slots:
     def _compute(self, waiting: dict[bytes, list[int]]) -> None:
         """Fill the slots that wait for the same tokens, each different sequence computed once."""
         pass_tokens = CPU_PASS_TOKENS if self._forward.device.type == "cpu" else DEVICE_PASS_TOKENS
-        for group in prefill_groups([self._rows[slots[0]] for slots in waiting.values()], pass_tokens):
+        rows = [self._rows[slots[0]] for slots in waiting.values()]
+        parts = [[row for row in rows if self._beyond(row) == beyond] for beyond in (True, False)]
+        for group in chain.from_iterable(prefill_groups(part, pass_tokens) for part in parts):
             for row, entry in zip(group, self._prefill.compute(group), strict=True):
                 for slot in waiting[row.whole_key]:
                     self._cache.place(slot, entry)
+
+    def _compute_anew(self) -> None:
+        """Give rows that have just grown beyond the short rotary factors the long ones from their beginning."""
+        rope = self._forward.longrope
+        waiting: dict[bytes, list[int]] = {}
+        for slot, row in enumerate(self._rows):
+            if rope is not None and rope.crosses(row):
+                waiting.setdefault(row.whole_key, []).append(slot)
+        self._compute(waiting)
+
+    def _beyond(self, row: Row) -> bool:
+        rope = self._forward.longrope
+        return rope is not None and rope.beyond(row)
 
     def _attending(self) -> AbstractContextManager[None]:
         # A GPU has the arithmetic to spare, and waits for calls.

@@ -14,7 +14,8 @@ from promptmill.engine.contract import Request
 from promptmill.engine.decoder import Decoder
 from promptmill.engine.failures import is_out_of_memory
 from promptmill.engine.model import Forward
-from promptmill.engine.policy import Policy
+from promptmill.engine.policy import SLACK, Policy
+from promptmill.engine.reach import say_untried, trial_reach
 from promptmill.engine.rows import Row
 from promptmill.engine.slots import Slots
 
@@ -35,6 +36,8 @@ def choose_decoder(forward: Forward, policy: Policy, way: Way | None = None, *, 
         slots_work: that of slots are, as an earlier trial has shown.
     """
     name = type(forward.model).__name__
+    if not slots_work:
+        say_untried(forward)
     if way != "batches":
         if slots_work or (reason := why_no_slots(forward)) is None:
             return Slots(forward, _layers(forward), policy)
@@ -57,7 +60,9 @@ def why_no_slots(forward: Forward) -> str | None:
         return f"its cache can't be made: {type(error).__name__}: {error}"
     if other := {type(layer).__name__ for layer in layers} - {"DynamicLayer", "DynamicSlidingWindowLayer"}:
         return f"its cache has layers of its own kind ({', '.join(sorted(other))})."
-    return _why_not(forward, Slots(forward, len(layers), Policy(slots=4, positions=1024)))
+    return _why_not(
+        forward, Slots(forward, len(layers), Policy(slots=4, positions=4 * (trial_reach(forward) + 2 * SLACK)))
+    )
 
 
 def _why_not(forward: Forward, decoder: Decoder) -> str | None:
@@ -99,7 +104,9 @@ def _difference(forward: Forward, decoder: Decoder) -> float:
     Rows of different length, where that is possible, begin; another joins them, where that is
     possible; one leaves.
     """
-    first, second, third = (_row(6 if decoder.even else length) for length in (9, 4, 6))
+    reach = trial_reach(forward)
+    lengths = (reach + 6,) * 3 if decoder.even else (reach + 9, 4, reach + 6)
+    first, second, third = map(_row, lengths)
     begin = [first, second] if decoder.refills else [first, second, third]
     decoder.admit(begin)
     steps = [_step(decoder, begin)]
@@ -109,7 +116,7 @@ def _difference(forward: Forward, decoder: Decoder) -> float:
     decoder.keep([2, 1])
     steps += [_step(decoder, [third, second]) for _ in range(2)]
     alone = {row: _alone(forward, row) for row in (first, second, third)}
-    return max(_distance(logits, alone[row][place]) for step in steps for row, place, logits in step)
+    return max(_distance(logits, alone[row][place - row.length]) for step in steps for row, place, logits in step)
 
 
 def _step(decoder: Decoder, rows: list[Row]) -> list[tuple[Row, int, Tensor]]:
@@ -126,10 +133,10 @@ def _row(length: int) -> Row:
 
 
 def _alone(forward: Forward, row: Row) -> Tensor:
-    """The model's own logits at each place of a row, from one pass over all of it."""
+    """The model's own logits at the last places of a row, those that were generated, from one pass over all of it."""
     ids = torch.tensor([row.tokens], device=forward.device)
     positions = torch.arange(ids.shape[1], device=ids.device)[None]
-    logits: Tensor = forward(ids, torch.ones_like(ids), positions, None, places=ids.shape[1]).logits[0]
+    logits: Tensor = forward(ids, torch.ones_like(ids), positions, None, places=len(row.generated) + 1).logits[0]
     return logits
 
 

@@ -77,9 +77,7 @@ class Renderer:
         if self._appended is None or tokens[-1:] != [self._appended]:
             return tokens
         end = self._tokenizer.eos_token
-        self._say_once(
-            f"The tokenizer puts {end} behind a prompt, after which a model says no more: it is left out."
-        )
+        self._say_once(f"The tokenizer puts {end} behind a prompt, after which a model says no more: it is left out.")
         return tokens[:-1]
 
     def _of_chat(self, messages: Sequence[Message]) -> list[int]:

@@ -122,13 +122,23 @@ def test_a_tokenizer_that_cannot_read_a_token_costs_that_row(model: Any, tokeniz
 @pytest.mark.parametrize(
     ("tokens", "text"),
     [
-        ([0x61, 0xE2, 0x82], "a" + REPLACEMENT),
+        ([0x61, 0xE2, 0x82], "a"),
+        ([0x61, 0xEF, 0xBF, 0xBD], "a" + REPLACEMENT),
+        ([0xFF, 0xFE, 0xC0, 0x80], REPLACEMENT * 4),
         ([0xE2, 0x82, 0x61, 0x62], REPLACEMENT + "ab"),
         ([0xE2, 0x82, 0xAC, 0x61], "€a"),
         ([0xFF, 0xFE, 0xC0, 0x80, 0x61], REPLACEMENT * 4 + "a"),
         ([0xED, 0xA0, 0x80, 0x61], REPLACEMENT * 3 + "a"),
     ],
-    ids=["half at the end", "half in the middle", "whole", "never UTF-8", "a surrogate"],
+    ids=[
+        "half at the end",
+        "the replacement character itself",
+        "never UTF-8 to the end",
+        "half in the middle",
+        "whole",
+        "never UTF-8",
+        "a surrogate",
+    ],
 )
 @pytest.mark.parametrize("stop", [(), ("never",)], ids=["", "with a stop string"])
 def test_bytes_that_are_no_text_become_replacement_characters(

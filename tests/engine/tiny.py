@@ -13,11 +13,13 @@ from transformers import (
     Gemma2Config,
     Gemma3TextConfig,
     GPT2Config,
+    Llama4TextConfig,
     LlamaConfig,
     MambaConfig,
     MistralConfig,
     MixtralConfig,
     OPTConfig,
+    Phi3Config,
     PhiConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -35,6 +37,15 @@ BOS, EOS = 256, 257
 VOCABULARY = 260
 CONTEXT = 96
 WINDOW = 8
+SHORT = 20
+"""Tokens up to which models with two sets of rotary factors take the short ones."""
+LONGROPE: dict[str, Any] = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "short_factor": [1.0, 1.1, 1.2, 1.3],
+    "long_factor": [3.0, 8.0, 20.0, 40.0],
+    "original_max_position_embeddings": SHORT,
+}
 CHAT_TEMPLATE = (
     "{% for message in messages %}{% if message['role'] == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}"
     "[{{ message['role'] }}]{{ message['content'] }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
@@ -74,6 +85,25 @@ CONFIGURATIONS: dict[str, Any] = {
     "gemma2": lambda: Gemma2Config(**_SIZES, head_dim=8, sliding_window=WINDOW, query_pre_attn_scalar=8),
     "gemma3": lambda: Gemma3TextConfig(**_SIZES, head_dim=8, sliding_window=WINDOW, query_pre_attn_scalar=8),
     "mistral": lambda: MistralConfig(**_SIZES, sliding_window=WINDOW),
+    "llama longrope": lambda: LlamaConfig(
+        **_SIZES, head_dim=8, rope_parameters={**LONGROPE, "factor": CONTEXT / SHORT}
+    ),
+    "llama dynamic": lambda: LlamaConfig(
+        **_SIZES, head_dim=8, rope_parameters={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
+    ),
+    "phi3": lambda: Phi3Config(**_SIZES, original_max_position_embeddings=SHORT, rope_parameters=LONGROPE),
+    "phi3 window": lambda: Phi3Config(
+        **_SIZES, original_max_position_embeddings=SHORT, rope_parameters=LONGROPE, sliding_window=WINDOW
+    ),
+    "llama4": lambda: Llama4TextConfig(
+        **_SIZES,
+        intermediate_size_mlp=48,
+        head_dim=8,
+        num_local_experts=2,
+        attention_chunk_size=WINDOW,
+        floor_scale=WINDOW,
+        no_rope_layers=[1, 0],
+    ),
     "phi": lambda: PhiConfig(**_SIZES),
     "mixtral": lambda: MixtralConfig(**_SIZES, num_local_experts=4),
     "opt": lambda: OPTConfig(
