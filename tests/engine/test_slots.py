@@ -105,7 +105,7 @@ def test_very_long_prompt_is_computed_in_bounded_passes(tokenizer: Any, monkeypa
         with monkeypatch.context() as patch:
             patch.setattr("promptmill.engine.prefill.PREFILL_TOKENS", 10)
             passes = watch(model)
-            assert run(TransformersEngine(model, tokenizer, greedy()), asked) == expected
+            assert run(TransformersEngine(model, tokenizer, greedy(), slots_work=True), asked) == expected
         assert max(ids.numel() for ids in passes.ids) <= 12
 
 
