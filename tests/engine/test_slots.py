@@ -18,9 +18,9 @@ from tests.engine.intercept import watch
 from tests.engine.tiny import CONFIGURATIONS, RECURRENT, greedy, prompts, requests, run, tiny_model
 
 
-@pytest.mark.parametrize("kind", sorted(set(CONFIGURATIONS) - RECURRENT))
+@pytest.mark.parametrize("kind", sorted(set(CONFIGURATIONS) - RECURRENT - {"llama4"}))
 def test_attention_models_are_decoded_in_slots(kind: str) -> None:
-    """All kinds of attention, with sliding windows or ALiBi too, pass the trial."""
+    """All kinds of attention, with sliding windows or ALiBi too, pass the trial; chunks do not."""
     assert why_no_slots(Forward.of(tiny_model(kind))) is None
 
 
