@@ -18,9 +18,9 @@ from tests.engine.intercept import watch
 from tests.engine.tiny import CONFIGURATIONS, RECURRENT, greedy, prompts, requests, run, tiny_model
 
 
-@pytest.mark.parametrize("kind", sorted(set(CONFIGURATIONS) - RECURRENT))
+@pytest.mark.parametrize("kind", sorted(set(CONFIGURATIONS) - RECURRENT - {"llama4"}))
 def test_attention_models_are_decoded_in_slots(kind: str) -> None:
-    """All kinds of attention, with sliding windows or ALiBi too, pass the trial."""
+    """All kinds of attention, with sliding windows or ALiBi too, pass the trial; chunks do not."""
     assert why_no_slots(Forward.of(tiny_model(kind))) is None
 
 
@@ -105,7 +105,7 @@ def test_very_long_prompt_is_computed_in_bounded_passes(tokenizer: Any, monkeypa
         with monkeypatch.context() as patch:
             patch.setattr("promptmill.engine.prefill.PREFILL_TOKENS", 10)
             passes = watch(model)
-            assert run(TransformersEngine(model, tokenizer, greedy()), asked) == expected
+            assert run(TransformersEngine(model, tokenizer, greedy(), slots_work=True), asked) == expected
         assert max(ids.numel() for ids in passes.ids) <= 12
 
 
