@@ -75,11 +75,11 @@ class Stumbling:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tokenizer, name)
 
-    def __call__(self, text: str) -> Any:
+    def __call__(self, text: str, **options: Any) -> Any:
         """The tokens of a text, if it is not the one."""
         if self._on_text in text:
             raise UnicodeError("I stumbled")
-        return self._tokenizer(text)
+        return self._tokenizer(text, **options)
 
     def decode(self, tokens: list[int], **options: Any) -> str:
         """As the other, with nothing to say of one token."""
