@@ -18,6 +18,7 @@ import psutil
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
 NODES = ("n1", "n2")
 GPUS = 2
+PATIENCE = 5
 
 _CONF = """\
 ClusterName=test
@@ -153,11 +154,15 @@ class Cluster:
 
     @staticmethod
     def wait_for(holds: Callable[[], bool], seconds: float, every: float = 0.3) -> None:
-        """Return as soon as `holds`; TimeoutError if it does not in time."""
-        end = time.monotonic() + seconds
+        """Return as soon as `holds`; TimeoutError if it does not in time.
+
+        Args:
+            seconds: what is ample on a machine that does nothing else; it is waited for several times as long.
+        """
+        end = time.monotonic() + PATIENCE * seconds
         while not holds():
             if time.monotonic() > end:
-                raise TimeoutError(f"still not so after {seconds} s")
+                raise TimeoutError(f"still not so after {PATIENCE * seconds} s")
             time.sleep(every)
 
     def log(self) -> str:
