@@ -168,10 +168,11 @@ def test_hardware_that_was_met_before_is_not_calibrated_again(tiny_gpt2: Path, m
     assert place_model(run, CPU, PROMPTS, prove=_never) == first
 
 
+@pytest.mark.parametrize("changed", [{"transformers": "4.0"}, {"trial of slots": None}], ids=["library", "trial"])
 def test_slots_are_not_tried_again_on_hardware_that_was_met_before(
-    tiny_gpt2: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+    changed: dict[str, str | None], tiny_gpt2: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A later start decodes in them at once, with the libraries that they were tried with."""
+    """A later start decodes in them at once, if the libraries and the trial are those that they were tried with."""
     run = make_run(tiny_gpt2)
     place_model(run, CPU, PROMPTS)
     expected = _texts(run, CPU)
@@ -179,7 +180,7 @@ def test_slots_are_not_tried_again_on_hardware_that_was_met_before(
     options = EngineOptions(batch_size=None, processes=1, endpoint=None)
     assert _generated(choose_engine(run, options, CPU)) == expected
     record = read_json(run.placement("cpu"))
-    record["measured"]["slots_with"]["transformers"] = "4.0"
+    record["measured"]["slots_with"].update(changed)
     write_json(run.placement("cpu"), record)
     with pytest.raises(EngineError, match="nothing was to be"):
         _generated(choose_engine(run, options, CPU))
