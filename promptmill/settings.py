@@ -19,7 +19,7 @@ ENGINES = ("transformers", "vllm", "endpoint")
 ENDPOINT_APIS = ("chat", "completions")
 DEMO = "demo"
 MAX_SAMPLES = 1_000_000
-_LATER_SETTINGS = ("drop_last_answer", "prompt_per_file", "file_column")
+_LATER_SETTINGS = ("drop_last_answer", "prompt_per_file", "file_column", "keep_special_tokens")
 """Not written where they are off, so that runs of versions that did not know them keep their name and fingerprint."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -41,6 +41,7 @@ class RunSettings:
         drop_last_answer: whether the assistant's turn at the end of messages is left out.
         prompt_per_file: whether a .txt file is one prompt.
         file_column: the column that says which file a row came from; None for none.
+        keep_special_tokens: whether special tokens inside completions stand in responses.
     """
 
     model: str
@@ -61,6 +62,7 @@ class RunSettings:
     drop_last_answer: bool = False
     prompt_per_file: bool = False
     file_column: str | None = None
+    keep_special_tokens: bool = False
 
     def __post_init__(self) -> None:
         _one_of("--dtype", self.dtype, DTYPES)
@@ -118,6 +120,7 @@ class RunSettings:
                 "--revision": (self.revision, None),
                 "--dtype": (self.dtype, "auto"),
                 "--quantization": (self.quantization, "none"),
+                "--keep-special-tokens": (self.keep_special_tokens, False),
             }
             for option, (value, default) in of_weights.items():
                 if value != default:

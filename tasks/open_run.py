@@ -84,6 +84,7 @@ class OpenRun(RunParameters, PromptmillTask):
             drop_last_answer=self.drop_last_answer,
             prompt_per_file=self.prompt_per_file,
             file_column=self.file_column,
+            keep_special_tokens=self.keep_special_tokens,
         )
 
     @cached_property

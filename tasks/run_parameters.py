@@ -47,6 +47,9 @@ class RunParameters:
         description="Leave out the assistant's turn that messages end with, so that the model answers instead."
     )
     prompt_per_file = switch(description="Make one prompt of each .txt file, instead of one a line.")
+    keep_special_tokens = switch(
+        description="Keep special tokens inside completions, as of tool calls or channels, in the responses."
+    )
     file_column = Setting(default=None, description="Column to write the name of a row's file into. Default: none.")
     template = Setting(
         _template,

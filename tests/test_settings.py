@@ -39,7 +39,8 @@ def test_settings_go_to_json_and_back() -> None:
 
 def test_a_setting_of_servers_leaves_other_runs_their_names() -> None:
     """Runs that were begun before it was known have the same hash, and can be read."""
-    assert not {"endpoint_api", "drop_last_answer", "prompt_per_file", "file_column"} & settings().to_json().keys()
+    later = {"endpoint_api", "drop_last_answer", "prompt_per_file", "file_column", "keep_special_tokens"}
+    assert not later & settings().to_json().keys()
     assert RunSettings.from_json(settings(drop_last_answer=True).to_json()).drop_last_answer
     served = settings(engine="endpoint", endpoint_api="chat")
     assert RunSettings.from_json(served.to_json()) == served
@@ -61,6 +62,7 @@ def test_every_setting_changes_the_hash() -> None:
         settings(drop_last_answer=True),
         settings(prompt_per_file=True),
         settings(file_column="file"),
+        settings(keep_special_tokens=True),
         settings(template="{{ text }}"),
         settings(system_prompt="Be brief."),
         settings(limit=3),

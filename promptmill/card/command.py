@@ -44,6 +44,7 @@ def command(settings: RunSettings, identity: Identity, prompts_source: str | Non
     switches = {
         "drop-last-answer": settings.drop_last_answer,
         "prompt-per-file": settings.prompt_per_file,
+        "keep-special-tokens": settings.keep_special_tokens,
         "trust-remote-code": settings.trust_remote_code,
     }
     given += [f"--{name}" for name, on in switches.items() if on]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from promptmill.collecting import few_collections
 from promptmill.endpoint.options import EndpointOptions
@@ -10,7 +11,6 @@ from promptmill.engine.contract import Engine
 from promptmill.errors import ConfigurationError
 from promptmill.hardware import Hardware, available_cores, detect_hardware
 from promptmill.placement import load_placed, require_model, require_placement
-from promptmill.rendering import Rendering
 from promptmill.run import RunFolder, recorded_identity
 
 
@@ -65,7 +65,7 @@ def _vllm(run: RunFolder, options: EngineOptions, hardware: Hardware) -> Engine:
 
     decision = require_placement(run, hardware).decision
     loaded = load_into_vllm(require_model(run), decision, processes=options.processes)
-    return VllmEngine(loaded, run.settings.sampling, batch_size=options.batch_size, rendering=_rendering(run))
+    return VllmEngine(loaded, run.settings.sampling, batch_size=options.batch_size, **_rules(run))
 
 
 def _transformers(run: RunFolder, options: EngineOptions, hardware: Hardware) -> Engine:
@@ -86,9 +86,10 @@ def _transformers(run: RunFolder, options: EngineOptions, hardware: Hardware) ->
         batch_size=options.batch_size or safe,
         positions=placed.cache_positions,
         slots_work=placed.measured.slots_work,
-        rendering=_rendering(run),
+        **_rules(run),
     )
 
 
-def _rendering(run: RunFolder) -> Rendering:
-    return recorded_identity(run).rendering
+def _rules(run: RunFolder) -> dict[str, Any]:
+    """How both engines read prompts and completions."""
+    return {"rendering": recorded_identity(run).rendering, "keep_special": run.settings.keep_special_tokens}

@@ -18,6 +18,20 @@ def decode(tokenizer: Any, tokens: Sequence[int]) -> str:
     return text
 
 
+class WithSpecialTokens:
+    """A tokenizer that decodes special tokens too."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    def decode(self, tokens: list[int], **options: Any) -> Any:
+        """The text of all tokens, whatever the options say of special ones."""
+        return self._tokenizer.decode(tokens, **{**options, "skip_special_tokens": False})
+
+
 def tail(tokenizer: Any, prompt: Sequence[int]) -> list[int]:
     """The last tokens of a plain prompt, which the first token of its completion is read after.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from promptmill.engine.contract import Completion
-from promptmill.engine.detokenise import Detokeniser, decode_after, tail, without_half
+from promptmill.engine.detokenise import Detokeniser, WithSpecialTokens, decode_after, tail, without_half
 from promptmill.engine.rows import Row
 from promptmill.rendering import NEWEST, Rendering
 
@@ -18,18 +18,25 @@ class Finish:
     """Ends rows at an end-of-sequence token, at a stop string, or at their limit."""
 
     def __init__(
-        self, tokenizer: Any, ends: frozenset[int], stop: tuple[str, ...], *, rendering: Rendering = NEWEST
+        self,
+        tokenizer: Any,
+        ends: frozenset[int],
+        stop: tuple[str, ...],
+        *,
+        rendering: Rendering = NEWEST,
+        keep_special: bool = False,
     ) -> None:
         """`ends` are the ids that end a completion; a stop string that is a special token, and so no text, joins them.
 
         Other stop strings are looked for in the text: an added token may hold one among other characters.
+        `keep_special`: special tokens stand in responses, but for the one that ends a row.
         """
         added = _tokens_for_stops(tokenizer, rendering)
-        self._tokenizer = tokenizer
+        self._tokenizer = WithSpecialTokens(tokenizer) if keep_special else tokenizer
         self._rendering = rendering
         self._ends = ends | {added[text] for text in stop if text in added}
         self._stop = stop if rendering.version else tuple(text for text in stop if text not in added)
-        self._special = _special_tokens(tokenizer)
+        self._special = {} if keep_special else _special_tokens(tokenizer)
         self._left_out: set[str] = set()
         self._longest = max(map(len, self._stop), default=0)
 
@@ -82,7 +89,7 @@ class Finish:
             self._left_out |= names
             logger.warning(
                 "The model writes special tokens inside its completions, and responses are without them: %s. "
-                "What they keep apart, such as reasoning and answer, stands together.",
+                "What they keep apart, as reasoning and answer, stands together. --keep-special-tokens keeps them.",
                 ", ".join(sorted(names)),
             )
 

@@ -35,6 +35,7 @@ class TransformersEngine:
         slots_work: a trial of this very model has shown that it supports them, and need not be made again.
         make_decoder: makes the decoder, told the model's forward passes and the policy, in place of `way`.
         rendering: the rules that the run was begun with.
+        keep_special: special tokens inside completions stand in responses.
 
     Raises:
         ConfigurationError: `batch_size` or `positions` below 1.
@@ -53,6 +54,7 @@ class TransformersEngine:
         slots_work: bool = False,
         make_decoder: Callable[[Forward, Policy], Decoder] | None = None,
         rendering: Rendering = NEWEST,
+        keep_special: bool = False,
     ) -> None:
         from promptmill.engine.model import Beats
 
@@ -70,6 +72,7 @@ class TransformersEngine:
         self._slots_work = slots_work
         self._make_decoder = make_decoder
         self._rendering = rendering
+        self._keep_special = keep_special
         self._beats = Beats()
         self._ready: tuple[Decoder, Policy] | None = None
 
@@ -91,7 +94,8 @@ class TransformersEngine:
 
         decoder, policy = self._prepare()
         ends = end_tokens(self._model.generation_config, self._tokenizer, self._rendering)
-        finish = Finish(self._tokenizer, ends, self._sampling.stop, rendering=self._rendering)
+        rules: dict[str, Any] = {"rendering": self._rendering, "keep_special": self._keep_special}
+        finish = Finish(self._tokenizer, ends, self._sampling.stop, **rules)
         context = context_length(self._model.config)
         encoder = Encoder(
             self._tokenizer,

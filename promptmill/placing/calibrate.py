@@ -36,8 +36,7 @@ class Measured:
         tokens_per_second: of that batch's decoding steps; rows are short, so real ones are slower.
         batch_size: rows at a time that are safe: as decided, or fewer if they did not fit.
         from_store: whether the weights were read quantised, as an earlier start kept them.
-        slots_with: the libraries, and the trial, with which it was shown that the model can be decoded in slots; None if
-            it was not.
+        slots_with: the libraries and the trial that have shown that the model can be decoded in slots, if they have.
     """
 
     load_seconds: float

@@ -36,6 +36,7 @@ class VllmEngine:
         sampling: the same for all rows.
         batch_size: most rows at a time; vLLM takes no more than it was started for, and so many where this is None.
         rendering: the rules that the run was begun with.
+        keep_special: special tokens inside completions stand in responses.
 
     Raises:
         ConfigurationError: `batch_size` below 1.
@@ -48,6 +49,7 @@ class VllmEngine:
         *,
         batch_size: int | None = None,
         rendering: Rendering = NEWEST,
+        keep_special: bool = False,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise ConfigurationError(f"--batch-size is {batch_size}; it has to be 1 or more.")
@@ -56,6 +58,7 @@ class VllmEngine:
         self._loaded = loaded
         self._sampling = sampling
         self._rendering = rendering
+        self._keep_special = keep_special
         self._rows = min(batch_size or loaded.rows, loaded.rows)
         self._beats = Beats()
 
@@ -72,7 +75,8 @@ class VllmEngine:
 
         loaded = self._loaded
         ends = end_tokens(loaded.generation_config, loaded.tokenizer, self._rendering)
-        finish = Finish(loaded.tokenizer, ends, self._sampling.stop, rendering=self._rendering)
+        rules: dict[str, Any] = {"rendering": self._rendering, "keep_special": self._keep_special}
+        finish = Finish(loaded.tokenizer, ends, self._sampling.stop, **rules)
         context = context_length(loaded.config)
         encoder = Encoder(
             loaded.tokenizer,

@@ -133,3 +133,14 @@ def test_a_chat_shows_what_a_run_keeps() -> None:
     for count in range(1, len(tokens) + 1):
         shown.grow(tokens[:count])
     assert "".join(pieces) == " Paris city.é."
+
+
+def test_special_tokens_inside_a_completion_are_kept_if_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    """All but the one that ends the row; a stop string beyond one is found."""
+    tokenizer = words()
+    request = Request(0, 0, messages=({"role": "user", "content": "x"},))
+    for stop, tokens, text in (((), [5, 0, 6, 2], "Paris<unk> city"), ((" city",), [5, 0, 6, 5], "Paris<unk>")):
+        finish = Finish(tokenizer, frozenset({2}), stop, keep_special=True)
+        assert finish.whole(Row(request, [1, 4], limit=9), tokens).response == text
+    assert finished(tokenizer, [5, 0, 6, 2], chat=True).response == "Paris city"
+    assert caplog.text.count("--keep-special-tokens") == 1
