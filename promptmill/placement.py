@@ -25,7 +25,7 @@ from promptmill.placing.workload import workload_of
 from promptmill.progress import loading_told, writer_name
 from promptmill.prompts import PreparedPrompts, read_prepared
 from promptmill.rendering import EARLIEST, Renderer, Rendering
-from promptmill.rendering.first import rendering_of, require_template, say_first_prompt
+from promptmill.rendering.first import rendering_of, require_template, say_prompt
 from promptmill.run import Identity, RunFolder, fix_identity, recorded_begin, recorded_identity
 from promptmill.settings import RunSettings
 from promptmill.shard import fingerprints_of_rows
@@ -131,6 +131,20 @@ def place_model(
     return placement
 
 
+def show_prompts(run: RunFolder, prompts: PreparedPrompts, most: int) -> None:
+    """Log the first prompts as the model gets them, with their tokens; nothing is loaded but the tokenizer.
+
+    Raises:
+        ConfigurationError: the prompts or the system prompt would not come to the model.
+        EngineError: the model's files cannot be read.
+    """
+    pinned = require_model(run)
+    checkpoint = _checkpoint(run, pinned)
+    tokenizer = load_tokenizer(pinned.folder, checkpoint.gguf, remote_code=checkpoint.remote_code)
+    _require_prompts_fit(run.settings, prompts, pinned.model, chat=tokenizer.chat_template is not None)
+    _tried_rendering(run, tokenizer, prompts, pinned.model, shown=min(most, prompts.rows))
+
+
 def load_placed(run: RunFolder, hardware: Hardware) -> LoadedModel:
     """The run's model as it was placed on hardware of this kind; loaded once a process.
 
@@ -219,8 +233,13 @@ def _say(decision: Decision, *, chooses_rows: bool) -> None:
         logger.warning("%s", warning)
 
 
-def _tried_rendering(run: RunFolder, tokenizer: Any, prompts: PreparedPrompts, model: str) -> Rendering:
-    """The rules of the run, once known texts have come through them; the first prompt is logged as the model gets it.
+def _tried_rendering(
+    run: RunFolder, tokenizer: Any, prompts: PreparedPrompts, model: str, *, shown: int = 1
+) -> Rendering:
+    """The rules of the run, once known texts have come through them; prompts are logged as the model gets them.
+
+    Args:
+        shown: how many of them.
 
     Raises:
         ConfigurationError: the prompts or the system prompt would not come to the model.
@@ -233,8 +252,9 @@ def _tried_rendering(run: RunFolder, tokenizer: Any, prompts: PreparedPrompts, m
         asks = settings.system_prompt is not None
         require_template(renderer, model, chats=prompts.kind == "messages", system_prompt=asks)
     form = PromptForm(chat, settings.system_prompt, samples=1, run_seed=settings.seed)
-    for request in form.requests(read_prepared(run.prompts_table, 0, 1)):
-        say_first_prompt(renderer, request.prompt, request.messages)
+    for request in form.requests(read_prepared(run.prompts_table, 0, shown)):
+        which = "The first prompt" if shown == 1 else f"Prompt {request.position + 1}"
+        say_prompt(which, renderer, request.prompt, request.messages)
     return rendering
 
 

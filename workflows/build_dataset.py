@@ -15,6 +15,7 @@ from promptmill.production import all_shards_are_complete
 from promptmill.report.attempt import have_report, verdict_on
 from tasks.assemble_dataset import AssembleDataset
 from tasks.check_auth import CheckAuth
+from tasks.dry_run import show_what_is_asked
 from tasks.engine_stages import check_options, fetching_stages, ready_stage
 from tasks.hardware_parameters import HardwareParameters
 from tasks.open_run import OpenRun
@@ -34,7 +35,12 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
         default=None, significant=False, description="Dataset repo to publish to, as OWNER/NAME. Default: none."
     )
     allow_pickle = switch(significant=False, description="Accept weights that come as pickles alone.")
+    dry_run = switch(
+        significant=False,
+        description="Stop once the prompts are prepared, and log three of them as the model gets them.",
+    )
     have_report = staticmethod(have_report)
+    prompts_are_shown = False
 
     def requires(self) -> OpenRun:
         """The run's record."""
@@ -49,6 +55,8 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
 
     def complete(self) -> bool:
         """Whether the dataset of these very settings is done, and published if asked for; errors alone are none."""
+        if self.dry_run:
+            return self.prompts_are_shown
         if not (self.requires().complete() and self._last_stage().complete()):
             return False
         require_rows(self.requires().folder)
@@ -58,6 +66,11 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
         """The Hub's leave first, then everything."""
         run = self.requires().folder
         fetching = [self._stage(stage) for stage in fetching_stages(run.settings)]
+        if self.dry_run:
+            yield [self._stage(PreparePrompts), *fetching]
+            show_what_is_asked(run)
+            self.prompts_are_shown = True
+            return
         yield self._stage(CheckAuth)
         if self.publish_to:
             yield self._stage(PreparePrompts)
@@ -71,6 +84,8 @@ class BuildDataset(PublishParameters, HardwareParameters, RunParameters, Promptm
 
     def say_where(self) -> None:
         """Tell the user what there is now."""
+        if self.dry_run:
+            return
         run = self.requires().folder
         dataset = recorded_dataset(run)
         if dataset is not None:

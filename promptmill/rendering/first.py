@@ -54,16 +54,23 @@ def require_template(renderer: Renderer, model: str, *, chats: bool, system_prom
         renderer.trial.require_system_prompt(model)
 
 
-def say_first_prompt(renderer: Renderer, prompt: str | None, messages: Sequence[Message] | None) -> None:
-    """Log a prompt as the model gets it: what stands around it is the likeliest thing to be wrong."""
+def say_prompt(which: str, renderer: Renderer, prompt: str | None, messages: Sequence[Message] | None) -> None:
+    """Log a prompt as the model gets it: what stands around it is the likeliest thing to be wrong.
+
+    Args:
+        which: what it is called, as `The first prompt`.
+    """
     try:
         tokens = renderer.tokens(prompt, messages)
     except Exception as error:  # of this row alone; it becomes a row of error, and others may do
-        logger.warning("The first prompt can't be rendered: %s", error)
+        logger.warning("%s can't be rendered: %s", which, error)
         return
-    text = renderer.decoded(tokens)
-    shown = text if len(text) <= _MOST else f"{text[: _MOST // 2]} … {text[-_MOST // 2 :]}"
-    logger.info("The first prompt as the model gets it, %d tokens: %r", len(tokens), shown)
+    logger.info("%s as the model gets it, %d tokens: %r", which, len(tokens), shortened(renderer.decoded(tokens)))
+
+
+def shortened(text: str) -> str:
+    """The beginning and the end of a long text."""
+    return text if len(text) <= _MOST else f"{text[: _MOST // 2]} … {text[-_MOST // 2 :]}"
 
 
 def _template(tokenizer: Any) -> str:

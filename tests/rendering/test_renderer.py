@@ -12,7 +12,7 @@ from promptmill.engine.encoding import Encoder
 from promptmill.engine.model import end_tokens
 from promptmill.errors import ConfigurationError
 from promptmill.rendering import EARLIEST, NEWEST, Renderer, Rendering
-from promptmill.rendering.first import rendering_of, require_template, say_first_prompt
+from promptmill.rendering.first import rendering_of, require_template, say_prompt
 from tests.rendering.tokenizers import BEGIN, CHATML, DATED, END, GEMMA, MISTRAL, NO_HEADER, tokenizer_with
 
 USER = {"role": "user", "content": "Hi"}
@@ -134,8 +134,8 @@ def test_the_first_prompt_is_shown_as_the_model_gets_it(caplog: pytest.LogCaptur
     """With its special tokens and their number; a long one is cut."""
     renderer = Renderer(tokenizer_with(CHATML, special=("<|im_start|>", "<|im_end|>")), NEWEST)
     with caplog.at_level(logging.INFO):
-        say_first_prompt(renderer, None, [USER])
-        say_first_prompt(renderer, "x" * 10_000, None)
+        say_prompt("The first prompt", renderer, None, [USER])
+        say_prompt("The second prompt", renderer, "x" * 10_000, None)
     assert r"'<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n'" in caplog.text
-    assert "10000 tokens" in caplog.text
+    assert "The second prompt as the model gets it, 10000 tokens" in caplog.text
     assert len(caplog.text) < 1500

@@ -134,3 +134,18 @@ def test_damaged_rows_are_made_again(tiny_gpt2: Path, prompts: Path) -> None:
     assert outcome.code == 0, outcome.said
     assert "is damaged; it is set aside" in outcome.said
     assert dataset_table(run).equals(good)
+
+
+def test_a_dry_run_shows_prompts_and_generates_nothing(tiny_gpt2: Path, prompts: Path) -> None:
+    """Three of them with their tokens; the command without it goes on from there, and afterwards it still shows."""
+    dry = build(tiny_gpt2, prompts, "--dry-run")
+    assert dry.code == 0, dry.said
+    for number, text in enumerate(PROMPTS, 1):
+        assert f"Prompt {number} as the model gets it, {len(text)} tokens: '{text}'" in dry.said
+    assert "nothing is generated: this was a dry run" in dry.said
+    run = only_run(prompts.parent / "data")
+    assert not [name for name in ("identity.json", "shards", "dataset") if (run / name).exists()]
+    assert build(tiny_gpt2, prompts).code == 0
+    assert only_run(prompts.parent / "data") == run
+    again = build(tiny_gpt2, prompts, "--dry-run")
+    assert (again.code, again.said.count("as the model gets it")) == (0, 3)
