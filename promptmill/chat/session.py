@@ -21,6 +21,7 @@ class Session:
         self._orders = Orders(conversation)
         self._screen = screen
         self._interrupts = interrupts
+        self._left_out: frozenset[str] = frozenset()
 
     def run(self, lines: Iterable[str]) -> PromptmillError | None:
         """Deal with every line; returns the last error, each of which was told when it came."""
@@ -56,6 +57,12 @@ class Session:
         if kept:
             self._conversation.add(prompt, spoken.text, fitted.request.messages)
         self._screen.remark(_told(spoken, kept))
+        if left_out := self._speaker.left_out - self._left_out:
+            self._left_out |= left_out
+            self._screen.remark(
+                f"The model writes special tokens that are not shown: {', '.join(sorted(left_out))}. "
+                "--keep-special-tokens shows them."
+            )
 
 
 def _told(spoken: Spoken, kept: bool) -> str:

@@ -22,6 +22,7 @@ class ChatSettings:
         data: the data folder, where the demo model and quantised weights are kept.
         system: the system message; None for none.
         trust_remote_code: whether Python code that comes with the model is run.
+        keep_special_tokens: whether special tokens inside answers are shown.
 
     Raises:
         ConfigurationError: a value that is none of the choices.
@@ -38,6 +39,7 @@ class ChatSettings:
     system: str | None
     allow_pickle: bool
     trust_remote_code: bool = False
+    keep_special_tokens: bool = False
 
     def __post_init__(self) -> None:
         for option, value, choices in (

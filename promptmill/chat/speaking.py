@@ -63,15 +63,21 @@ class Fitted:
 class Speaker:
     """Generates with a loaded model; neither it nor its tokenizer is changed."""
 
-    def __init__(self, loaded: LoadedModel, sampling: SamplingParameters) -> None:
+    def __init__(self, loaded: LoadedModel, sampling: SamplingParameters, *, keep_special: bool = False) -> None:
         model, self._tokenizer = loaded.model, loaded.tokenizer
         self.context = context_length(model.config)
         self._most = sampling.max_new_tokens
         self._stop = sampling.stop
         self._passes = passes_of(model)
         self._sampler = Sampler(sampling)
-        self._finish = Finish(self._tokenizer, end_tokens(model.generation_config, self._tokenizer), sampling.stop)
+        ends = end_tokens(model.generation_config, self._tokenizer)
+        self._finish = Finish(self._tokenizer, ends, sampling.stop, keep_special=keep_special)
         self._encoder = Encoder(self._tokenizer, context=self.context, max_new_tokens=sampling.max_new_tokens)
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """The special tokens that stood inside completions, and were not shown."""
+        return self._finish.left_out
 
     def fitted(self, conversation: Conversation, prompt: str) -> Fitted:
         """The conversation with a new prompt, as tokens that leave room for a completion.
@@ -124,7 +130,7 @@ class Speaker:
     def _speak(self, row: Row, write: Callable[[str], None], should_stop: Callable[[], bool]) -> Spoken:
         begun = time.monotonic()
         first = last = begun
-        text = ShownText(self._tokenizer, self._stop, write, self._finish.before(row))
+        text = ShownText(self._finish.tokenizer, self._stop, write, self._finish.before(row))
         logits = self._passes.read(row, should_stop)
         while logits is not None and not should_stop():
             choice = self._sampler.choose(logits, [row])
@@ -139,7 +145,7 @@ class Speaker:
                 return Spoken(completion.response, reason, len(row.generated), first - begun, last - first)
             text.grow(row.generated)
             logits = self._passes.step(row)
-        so_far = decode_after(self._tokenizer, self._finish.before(row), row.generated).rstrip(REPLACEMENT)
+        so_far = decode_after(self._finish.tokenizer, self._finish.before(row), row.generated).rstrip(REPLACEMENT)
         text.end(so_far)
         return Spoken(so_far, "interrupted", len(row.generated), first - begun, last - first)
 

@@ -35,7 +35,7 @@ def talk(settings: ChatSettings) -> PromptmillError | None:
     logging.getLogger("promptmill").setLevel(logging.WARNING)
     screen.remark(_greeting(opened, interactive))
     conversation = Conversation(is_chat=opened.is_chat_model, system=settings.system, seed=settings.seed)
-    speaker = Speaker(opened.loaded, settings.sampling)
+    speaker = Speaker(opened.loaded, settings.sampling, keep_special=settings.keep_special_tokens)
     interrupts = Interrupts()
     session = Session(speaker, conversation, screen, interrupts)
     if not interactive:

@@ -46,6 +46,9 @@ def chat(
     stop: Annotated[
         list[str] | None, typer.Option(help="String that ends an answer; may be given several times.")
     ] = None,
+    keep_special_tokens: Annotated[
+        bool, typer.Option("--keep-special-tokens", help="Show special tokens inside answers, as those of reasoning.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="The same seed and prompts give the same answers.")] = 0,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub model.")] = None,
     data_dir: Annotated[Path, typer.Option(help="The data folder, where what is made of models is kept.")] = Path(
@@ -92,6 +95,7 @@ def chat(
         system=system,
         allow_pickle=allow_pickle,
         trust_remote_code=trust_remote_code,
+        keep_special_tokens=keep_special_tokens,
     )
     _set_up_log()
     from promptmill.chat.talking import talk
@@ -111,3 +115,4 @@ def _set_up_log() -> None:
     logger.propagate = False
     # What it says of the loaded model, the chat says in its own words.
     logging.getLogger("promptmill.engine.loading").setLevel(logging.WARNING)
+    logging.getLogger("promptmill.engine.finish").setLevel(logging.ERROR)

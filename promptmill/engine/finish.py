@@ -45,6 +45,16 @@ class Finish:
         """The ids that end a completion."""
         return self._ends
 
+    @property
+    def tokenizer(self) -> Any:
+        """What completions are decoded with."""
+        return self._tokenizer
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """The special tokens that stood inside completions, and that responses are without."""
+        return frozenset(self._left_out)
+
     def whole(self, row: Row, tokens: Sequence[int]) -> Completion:
         """The completion of a row whose tokens were generated elsewhere, until an end, a stop string or its limit."""
         for token in tokens:

@@ -138,6 +138,18 @@ def test_a_pipe_gets_answers_alone(data_with_demo: Path, tmp_path: Path) -> None
     assert (prepared.rows, prepared.kind) == (2, "messages")
 
 
+def test_special_tokens_are_shown_on_demand(tiny_chat: Path, tmp_path: Path) -> None:
+    """Without the option one is told, once, that they are not."""
+    shown, hidden = (
+        chat(tiny_chat, *words, "--max-new-tokens", 3, cwd=tmp_path, says="good\ngood\n")
+        for words in (["--keep-special-tokens"], [])
+    )
+    assert "</s>" in shown.stdout
+    assert "special tokens" not in shown.stderr
+    assert "</s>" not in hidden.stdout
+    assert " ".join(hidden.stderr.split()).count("not shown: </s>. --keep-special-tokens shows them.") == 1
+
+
 def test_the_same_seed_gives_the_same_answers(tiny_chat: Path, tmp_path: Path) -> None:
     """And another one others."""
     answers = [
@@ -224,7 +236,7 @@ def test_what_is_wrong_is_one_sentence(options: list[str], code: int, says: str,
 
 def test_a_line_that_is_not_text_ends_the_pipe(tiny_chat: Path, tmp_path: Path) -> None:
     """What came before it was answered."""
-    done = chat(tiny_chat, "--max-new-tokens", 3, cwd=tmp_path, says=b"good\nb\xe4d\n")
+    done = chat(tiny_chat, "--max-new-tokens", 24, cwd=tmp_path, says=b"good\nb\xe4d\n")
     assert done.returncode == BAD_ROWS
     assert done.stdout
     assert "Line 2 of the input is not UTF-8" in done.stderr

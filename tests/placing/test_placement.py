@@ -108,7 +108,7 @@ def test_the_record_holds_the_arithmetic_and_what_was_measured(tiny_gpt2: Path, 
     assert measured["load_seconds"] > 0
     assert measured["peak_bytes"]["host"] >= measured["loaded_bytes"]["host"] > 0
     assert measured["tokens_per_second"] > 0
-    assert measured["slots_with"] == library_versions()
+    assert measured["slots_with"].items() >= library_versions().items()
     assert (placement.batch_size, placement.cache_positions) == (CPU_ROWS, None)
 
 

@@ -19,14 +19,14 @@ def hang_at(number: int, mark: Path) -> None:
     """Have pass `number` of a process hang."""
     whole, passes = Forward.__call__, 0
 
-    def call(self: Forward, *args: Any) -> Any:
+    def call(self: Forward, *args: Any, **options: Any) -> Any:
         nonlocal passes
         passes += 1
         if passes == number and not mark.exists():
             mark.touch()
             while True:  # a signal's handler may end a single call
                 ctypes.CDLL(None).sleep(3600)
-        return whole(self, *args)
+        return whole(self, *args, **options)
 
     Forward.__call__ = call  # type: ignore[method-assign]
 
