@@ -7,8 +7,9 @@ from itertools import pairwise
 
 from promptmill.errors import ConfigurationError, StorageError
 from promptmill.files import read_json, sha256_of, write_json
-from promptmill.prompts import PreparedPrompts
+from promptmill.prompts import PreparedPrompts, PromptOptions
 from promptmill.run import RunFolder, recorded_identity
+from promptmill.settings import RunSettings
 from promptmill.shard import ShardManifest, ShardStore
 
 # Luigi's scheduler is quadratic in the number of tasks: 1,000 take 2 s over a whole run, 4,000 take 180 s.
@@ -60,6 +61,19 @@ def cut(prompts: int, samples: int, small_shard_rows: int = SMALL_SHARD_ROWS) ->
     count = min(shard_count(prompts * samples, small_shard_rows), prompts)
     borders = [prompts * index // count for index in range(count + 1)]
     return tuple(pairwise(borders))
+
+
+def prompt_options(settings: RunSettings, source: str) -> PromptOptions:
+    """How a run with these settings prepares the prompts of `source`."""
+    return PromptOptions(
+        source=source,
+        column=settings.prompt_column,
+        template=settings.template,
+        limit=settings.limit,
+        drop_last_answer=settings.drop_last_answer,
+        prompt_per_file=settings.prompt_per_file,
+        file_column=settings.file_column,
+    )
 
 
 def write_manifest(

@@ -206,13 +206,16 @@ def is_open(run: RunFolder) -> bool:
     return run.record.exists()
 
 
-def require_same_settings(run: RunFolder, settings: RunSettings) -> None:
+def require_same_settings(run: RunFolder, settings: RunSettings, prompts: str | None = None) -> None:
     """Refuse to go on in a run that was begun with other settings.
+
+    Args:
+        prompts: how the prompts differ, if that is known in words.
 
     Raises:
         ConfigurationError: lists which settings differ, old and new.
     """
-    changed = differences(recorded_settings(run), settings)
+    changed = differences(recorded_settings(run), settings, prompts)
     if changed:
         lines = "\n".join(f"    {line}" for line in changed)
         raise ConfigurationError(

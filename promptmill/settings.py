@@ -146,10 +146,15 @@ def canonical_hash(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def differences(old: RunSettings, new: RunSettings) -> list[str]:
-    """One line a setting that differs, old value → new value."""
+def differences(old: RunSettings, new: RunSettings, prompts: str | None = None) -> list[str]:
+    """One line a setting that differs, old value → new value.
+
+    Args:
+        prompts: what is to be said of prompts that differ, if more is known than their digests.
+    """
     before, after = _flat(asdict(old)), _flat(asdict(new))
-    return [_difference(key, before.get(key), after.get(key)) for key in after if before.get(key) != after.get(key)]
+    changed = [key for key in after if before.get(key) != after.get(key)]
+    return [_difference(key, before.get(key), after.get(key), prompts) for key in changed]
 
 
 def run_name(settings: RunSettings, prompts_source: str) -> str:
@@ -182,7 +187,9 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     return {**rest, **settings["sampling"]}
 
 
-def _difference(key: str, old: object, new: object) -> str:
+def _difference(key: str, old: object, new: object, prompts: str | None) -> str:
+    if key == "prompts_sha256" and prompts is not None:
+        return f"prompts: {prompts}"
     if key == "prompts_sha256":
         return f"prompts: the content changed (SHA-256 {str(old)[:12]}… → {str(new)[:12]}…)"
     return f"{key}: {_shown(old)} → {_shown(new)}"

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import luigi
 
+from promptmill.errors import NotFound
 from promptmill.files import storage_errors
 from promptmill.mending import mend, take_over
 from promptmill.model import checked_model
-from promptmill.prompts import absolute_source, default_prompts_path, source_digest, template_text
-from promptmill.run import RunFolder, is_open, open_run, require_same_settings
+from promptmill.prompts import absolute_path, absolute_source, default_prompts_path, source_digest, template_text
+from promptmill.run import RunFolder, is_open, open_run
+from promptmill.same_prompts import digest_of_gone, require_same_run, say_equal_runs
 from promptmill.sampling import SamplingParameters
 from promptmill.settings import RunSettings, check_unicode, checked_name, run_name
 from promptmill.vllm.sampling import require_same_choice
@@ -32,7 +34,7 @@ class OpenRun(RunParameters, PromptmillTask):
         """Whether the run was begun; with other settings than these, that is an error. What is damaged is mended."""
         if not is_open(self.folder):
             return False
-        require_same_settings(self.folder, self.settings)
+        require_same_run(self.folder, self.settings, self.prompts_source)
         if not self._is_mended:
             # Once: what was set aside at the start is made anew in the course of the run, and is right then.
             mend(self.folder)
@@ -44,17 +46,38 @@ class OpenRun(RunParameters, PromptmillTask):
         if self.settings.engine == "vllm":
             require_same_choice(self.settings.sampling)
         take_over(self.folder, self.settings)
+        say_equal_runs(self.folder, self.settings)
         open_run(self.folder, self.settings, self.prompts_source)
 
     @property
     def prompts_source(self) -> str:
         """Where the prompts come from: given, or the file that comes with promptmill."""
+        return self._prompts[0]
+
+    @cached_property
+    def _prompts(self) -> tuple[str, str]:
+        """The source of the prompts, and its digest."""
         check_unicode("--prompts", self.prompts)
-        return absolute_source(self.prompts) if self.prompts else str(default_prompts_path())
+        if not self.prompts:
+            source = str(default_prompts_path())
+            return source, source_digest(source)
+        try:
+            source = absolute_source(self.prompts)
+            return source, source_digest(source)
+        except NotFound:
+            source = absolute_path(self.prompts)
+            name = checked_name(self.name) if self.name else None
+            digest = digest_of_gone(Path(self.data_dir), name, source, self._settings_with)
+            if digest is None:
+                raise
+            return source, digest
 
     @cached_property
     def settings(self) -> RunSettings:
         """The settings as one checked value."""
+        return self._settings_with(self._prompts[1])
+
+    def _settings_with(self, digest: str) -> RunSettings:
         sampling = SamplingParameters(
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,
@@ -68,7 +91,7 @@ class OpenRun(RunParameters, PromptmillTask):
             # What a server calls its model is no path and no id of the Hub: it is asked for as it was typed.
             model=self.model if self.engine == "endpoint" else checked_model(self.model),
             revision=self.revision,
-            prompts_sha256=source_digest(self.prompts_source),
+            prompts_sha256=digest,
             prompt_column=self.prompt_column,
             template=template_text(self.template) if self.template else None,
             system_prompt=self.system_prompt,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import luigi
 
-from promptmill.plan import SMALL_SHARD_ROWS, require_own_prompts, write_manifest
-from promptmill.prompts import PromptOptions, prepare_prompts
+from promptmill.plan import SMALL_SHARD_ROWS, prompt_options, require_own_prompts, write_manifest
+from promptmill.prompts import prepare_prompts
 from promptmill.run import recorded_prompts_source
 from tasks.stage import Stage, target
 
@@ -23,15 +23,7 @@ class PreparePrompts(Stage):
     def run(self) -> None:
         """Prepare in one stream."""
         settings = self.folder.settings
-        options = PromptOptions(
-            source=recorded_prompts_source(self.folder),
-            column=settings.prompt_column,
-            template=settings.template,
-            limit=settings.limit,
-            drop_last_answer=settings.drop_last_answer,
-            prompt_per_file=settings.prompt_per_file,
-            file_column=settings.file_column,
-        )
+        options = prompt_options(settings, recorded_prompts_source(self.folder))
         prepared = prepare_prompts(options, self.folder.prompts_table)
         require_own_prompts(self.folder, prepared)
         write_manifest(self.folder, prepared, settings.samples_per_prompt, self.small_shard_rows)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from promptmill.hub.marker import Origin, origin_of
-from promptmill.prompts import prepared_table
-from promptmill.prompts.table import row_lines
+from promptmill.prompts.beginning import digest_of_first
 from promptmill.run import RunFolder, recorded_identity
 
 DigestOfFirst = Callable[[int], str]
 """The digest of this run's first so many prompts."""
-_STEP = 8192
 
 
 @dataclass(frozen=True)
@@ -37,16 +34,9 @@ class Claim:
         """What is known of a run by now."""
         origin = origin_of(run)
         fingerprint = recorded_identity(run).fingerprint if run.identity.exists() else None
-        return cls(fingerprint, origin, partial(_digest_of_first, run) if "prompts" in origin else None)
+        return cls(fingerprint, origin, partial(digest_of_first, run.prompts_table) if "prompts" in origin else None)
 
     @classmethod
     def by_marker(cls, fingerprint: str, marker: bytes) -> Claim:
         """What the marker of a run says that is published."""
         return cls(fingerprint, json.loads(marker).get("origin"))
-
-
-def _digest_of_first(run: RunFolder, rows: int) -> str:
-    digest = hashlib.sha256()
-    for start in range(0, rows, _STEP):
-        digest.update(row_lines(prepared_table(run.prompts_table, start, min(start + _STEP, rows))))
-    return digest.hexdigest()

@@ -10,7 +10,7 @@ from promptmill.prompts.prepared import (
     prepared_table,
     read_prepared,
 )
-from promptmill.prompts.source import absolute_source, source_digest
+from promptmill.prompts.source import absolute_path, absolute_source, source_digest
 from promptmill.prompts.template import template_text
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "PreparedPrompts",
     "PromptOptions",
     "UserColumn",
+    "absolute_path",
     "absolute_source",
     "default_prompts_path",
     "prepare_prompts",

@@ -157,8 +157,11 @@ def absolute_source(source: str) -> str:
     Raises:
         NotFound, ConfigurationError: see `locate`.
     """
-    if isinstance(locate(source), HubSource):
-        return source
+    return source if isinstance(locate(source), HubSource) else absolute_path(source)
+
+
+def absolute_path(source: str) -> str:
+    """The path or glob made absolute, whether there is something or not."""
     return os.path.abspath(_expanded(source))  # noqa: PTH100, as links stay as they were typed
 
 

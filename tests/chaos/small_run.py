@@ -42,6 +42,7 @@ class SmallRun:
 
     Attributes:
         said: what was logged by the last life.
+        prompts: the file of prompts.
     """
 
     def __init__(self, folder: Path, model: Path, *, seed: int = 0, verb: str = "Say") -> None:
@@ -52,11 +53,9 @@ class SmallRun:
         self._seed = seed
         # At a place of its own: the run's record names it.
         self._verb = verb
-        self._prompts = model.parent / f"six-prompts-{verb}.jsonl"
+        self.prompts = model.parent / f"six-prompts-{verb}.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
-        self._prompts.write_text(
-            "".join(json.dumps({"prompt": f"{verb} {number}"}) + "\n" for number in range(PROMPTS))
-        )
+        self.prompts.write_text("".join(json.dumps({"prompt": f"{verb} {number}"}) + "\n" for number in range(PROMPTS)))
 
     def copied(self, folder: Path) -> SmallRun:
         """The same run in the same state, elsewhere."""
@@ -78,16 +77,18 @@ class SmallRun:
         assert code == 0, "\n".join(said)
         return rows
 
-    def attempt(self, committed: Rows | None = None) -> tuple[int, list[str]]:
+    def attempt(
+        self, committed: Rows | None = None, *, prompts: Path | str | None = None, name: str | None = "small"
+    ) -> tuple[int, list[str]]:
         """Run BuildDataset; the exit code that a process would end with (1 for any other failure), and the log."""
         # As a new process would: Luigi keeps every task, and a task its folder and settings.
         Register.clear_instance_cache()
         with _small_parts([] if committed is None else committed), _log() as self.said:
             task = BuildDataset(
                 model=str(self._model),
-                prompts=str(self._prompts),
+                prompts=str(prompts or self.prompts),
                 data_dir=str(self.data),
-                name="small",
+                name=name,
                 max_new_tokens=8,
                 seed=self._seed,
                 checkpoint_seconds=0.0,
