@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Literal
 
 from promptmill.demo import ensure_demo_model
 from promptmill.errors import ConfigurationError, HubUnavailable, NotFound
-from promptmill.files import create_json, read_json, sha256_of, write_json
+from promptmill.files import create_json, read_json, write_json
 from promptmill.hub.cached import cached_model
 from promptmill.hub.download import Resolved, download_model, resolve
 from promptmill.hub.errors import prepare_command
 from promptmill.hub.pickled import without_pickles
+from promptmill.local_model import all_files, digests_of, files_that_are_read, first_difference, joined
 from promptmill.settings import DEMO, RunSettings
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class PinnedModel:
     Attributes:
         model: as it was asked for.
         kind: where it came from.
-        revision: commit of a Hub model; digest of all files for a folder.
+        revision: commit of a Hub model; digest of the files that loading reads for a folder.
         folder: where its files are on this machine.
         files: size in bytes of each, by which a missing or cut file is noticed.
         changed: of a Hub model, when each verified file last changed (nanoseconds since the epoch): as long as
@@ -39,6 +39,7 @@ class PinnedModel:
         asked: branch, tag or commit that was asked for; None for main.
         license: as the model's card states it; None if it does not.
         code: whether the Python files of a Hub model are among its files.
+        digests: SHA-256 of each file of a folder.
     """
 
     model: str
@@ -50,6 +51,7 @@ class PinnedModel:
     asked: str | None = None
     license: str | None = None
     code: bool = False
+    digests: dict[str, str] = field(default_factory=dict)
 
     def is_on_disk(self) -> bool:
         """Whether every file is there in its full length, and as it was when it was verified."""
@@ -119,10 +121,7 @@ def pin_model(
     known = fixed if pinned is None else pinned.revision
     fresh = have_model(model, known or revision, data, allow_pickle=allow_pickle, remote_code=remote_code)
     if known is not None and known != fresh.revision:
-        raise ConfigurationError(
-            f"The files in {fresh.folder} are not those that the run was begun with. "
-            "Restore them, or start again with another --name."
-        )
+        fresh = _as_begun(fresh, known, pinned)
     if not create_json(pin, asdict(fresh)):
         write_json(pin, asdict(fresh))
     return fresh
@@ -142,8 +141,7 @@ def have_model(
     if kind == "hub":
         return _have_hub_model(model, revision, data, allow_pickle=allow_pickle, remote_code=remote_code)
     folder = ensure_demo_model(data / "models") if kind == "demo" else Path(model)
-    licence = DEMO_LICENSE if kind == "demo" else None
-    local = PinnedModel(model, kind, _digest(folder), str(folder.resolve()), _sizes(folder), license=licence)
+    local = _in_folder(model, kind, folder)
     write_json(_record(data, model, local.revision), asdict(local))
     return local
 
@@ -167,6 +165,30 @@ def recorded_model(pin: Path) -> PinnedModel | None:
 def is_in_cache(model: str, revision: str | None, *, allow_pickle: bool = False, remote_code: bool = False) -> bool:
     """Whether another program left a Hub model whole in the Hugging Face cache; reads all of it."""
     return cached_model(model, revision, allow_pickle=allow_pickle, remote_code=remote_code) is not None
+
+
+def _in_folder(model: str, kind: ModelKind, folder: Path) -> PinnedModel:
+    files = files_that_are_read(folder)
+    digests = digests_of(folder, files)
+    licence = DEMO_LICENSE if kind == "demo" else None
+    return PinnedModel(model, kind, joined(digests), str(folder.resolve()), files, license=licence, digests=digests)
+
+
+def _as_begun(fresh: PinnedModel, known: str, pinned: PinnedModel | None) -> PinnedModel:
+    """The model of a run that was begun when digests were over all files of a folder.
+
+    Raises:
+        ConfigurationError: neither digest is the one that the run was begun with.
+    """
+    folder = Path(fresh.folder)
+    whole = all_files(folder) if fresh.kind != "hub" else {}
+    if whole and joined(digests_of(folder, whole)) == known:
+        return replace(fresh, revision=known, files=whole, digests={})
+    differs = first_difference(pinned.digests if pinned is not None else {}, fresh.digests)
+    raise ConfigurationError(
+        f"The files in {fresh.folder} are not those that the run was begun with{f': {differs}' if differs else ''}. "
+        "Restore them, or start again with another --name."
+    )
 
 
 def _have_hub_model(
@@ -293,18 +315,6 @@ def _require_repo_id(model: str) -> None:
             f"--model {model!r} is neither a folder nor a Hub repo id. "
             "Write `demo`, `gpt2`, `owner/name` or `./folder`."
         ) from error
-
-
-def _digest(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(_sizes(folder)):
-        digest.update(f"{name}\0{sha256_of(folder / name)}\n".encode())
-    return digest.hexdigest()[:40]
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
-    return {str(path.relative_to(folder)): path.stat().st_size for path in files}
 
 
 def _size(path: Path) -> int:

@@ -13,7 +13,7 @@ from promptmill.mending import mend, take_over
 from promptmill.model import checked_model
 from promptmill.prompts import absolute_path, absolute_source, default_prompts_path, source_digest, template_text
 from promptmill.run import RunFolder, is_open, open_run
-from promptmill.same_prompts import digest_of_gone, require_same_run, say_equal_runs
+from promptmill.same_run import begun_elsewhere, digest_of_gone, require_same_run, say_equal_runs
 from promptmill.sampling import SamplingParameters
 from promptmill.settings import RunSettings, check_unicode, checked_name, run_name
 from promptmill.vllm.sampling import require_same_choice
@@ -118,4 +118,6 @@ class OpenRun(RunParameters, PromptmillTask):
         data = Path(self.data_dir)
         with storage_errors(data):
             data.exists()  # a name that no disk takes
-        return RunFolder.named(data, name)
+        run = RunFolder.named(data, name)
+        elsewhere = None if self.name or is_open(run) else begun_elsewhere(data, self.settings)
+        return elsewhere or run

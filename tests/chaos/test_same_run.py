@@ -1,4 +1,4 @@
-"""Prompts whose file is gone, or the same rows in another file: the run is the same; other rows never are."""
+"""A run is the same with its prompts' file gone, the same rows in another file, or its model elsewhere; else never."""
 
 from __future__ import annotations
 
@@ -118,3 +118,50 @@ def test_an_equal_run_under_another_name_is_mentioned(small: SmallRun) -> None:
     assert code == 0
     assert "runs/small has these settings and prompts too, and its dataset is complete. --name small" in "\n".join(said)
     assert small.attempt(name="again") == (0, [])
+
+
+@pytest.mark.parametrize("name", ["small", None])
+@pytest.mark.parametrize("half", [False, True])
+def test_a_model_is_its_content(name: str | None, half: bool, tiny_gpt2: Path, tmp_path: Path) -> None:
+    """Its folder renamed, with what tools leave in one: the run goes on, by its name and without one."""
+    old = Path(shutil.copytree(tiny_gpt2, tmp_path / "old"))
+    first = SmallRun(tmp_path / "run", old)
+    assert first.attempt(name=name)[0] == 0
+    (run,) = (first.data / "runs").iterdir()
+    before = (run / "dataset.json").read_bytes()
+    if half:
+        shutil.rmtree(run / "dataset")
+        (run / "dataset.json").unlink()
+        shutil.rmtree(run / "shards" / "00001")
+        (run / "shards" / "00001.json").unlink()
+    new = old.rename(tmp_path / "new")
+    (new / ".git").mkdir()
+    (new / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    (new / "README.md").write_text("notes")
+    (new / "checkpoint-500").mkdir()
+    (new / "checkpoint-500" / "optimizer.pt").write_bytes(b"state")
+    rows: list[tuple[int, int]] = []
+    second = SmallRun(tmp_path / "run", new)
+    code, said = second.attempt(rows, name=name)
+    assert (code, len(rows)) == (0, PROMPTS // 2 if half else 0), said
+    assert f"{new} has the model of {run}, which lay at {old}" in "\n".join(said)
+    assert [path.name for path in (first.data / "runs").iterdir()] == [run.name]
+    assert (run / "dataset.json").read_bytes() == before
+    assert second.attempt(rows, name=name) == (0, [])
+
+
+def test_a_model_of_other_content_names_the_file(tiny_gpt2: Path, tmp_path: Path) -> None:
+    """At the same path and at another one."""
+    model = Path(shutil.copytree(tiny_gpt2, tmp_path / "model"))
+    small = SmallRun(tmp_path / "run", model)
+    small.live()
+    _halve(small)
+    config = json.loads((model / "generation_config.json").read_text())
+    (model / "generation_config.json").write_text(json.dumps({**config, "max_length": 77}))
+    code, said = small.attempt()
+    assert code == ConfigurationError.exit_code
+    assert "generation_config.json is another. Restore them" in "\n".join(said)
+    other = SmallRun(tmp_path / "run", model.rename(tmp_path / "elsewhere"))
+    code, said = other.attempt()
+    assert code == ConfigurationError.exit_code
+    assert "was begun with other settings" in "\n".join(said)

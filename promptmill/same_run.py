@@ -1,7 +1,8 @@
-"""Whether prompts are those that a run was begun with: their source gone, or the same rows in another file.
+"""Whether a command goes on with a run: same settings, prompts that give the same rows, a model of the same content.
 
-A run is known by the digest of its prompts' files. Once the prompts are prepared it needs the files no more, and other
-files that give the same rows are the same prompts.
+A run is known by the digest of its prompts' files and by the path of a local model. Once the prompts are prepared it
+needs the files no more, and other files that give the same rows are the same prompts; a model's folder may be copied,
+or lie under another path.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from promptmill.errors import ConfigurationError, NotFound, StorageError
 from promptmill.files import read_json, storage_errors, write_json
+from promptmill.local_model import all_files, digests_of, files_that_are_read, joined
+from promptmill.model import kind_of, recorded_model
 from promptmill.plan import prompt_options, recorded_manifest
 from promptmill.prompts import PreparedPrompts, prepare_prompts
 from promptmill.prompts.beginning import digest_of_first
@@ -57,6 +60,17 @@ def digest_of_gone(
     return None
 
 
+def begun_elsewhere(data: Path, settings: RunSettings) -> RunFolder | None:
+    """The run that was begun with these settings while its model's folder had another path."""
+    if kind_of(settings.model) != "local":
+        return None
+    for run, begun, _ in _runs(data):
+        moved = begun.model != settings.model and replace(settings, model=begun.model) == begun
+        if moved and _has_its_model(run, settings.model):
+            return run
+    return None
+
+
 def require_same_run(run: RunFolder, settings: RunSettings, source: str) -> None:
     """Refuse to go on in a run that was begun with other settings, or with prompts that give other rows.
 
@@ -65,6 +79,8 @@ def require_same_run(run: RunFolder, settings: RunSettings, source: str) -> None
         InvalidRows: the prompts that are given now cannot be used.
     """
     begun = recorded_settings(run)
+    if settings.model != begun.model and _has_its_model(run, settings.model):
+        settings = replace(settings, model=begun.model)
     digest = settings.prompts_sha256
     only_prompts_differ = settings != begun and replace(settings, prompts_sha256=begun.prompts_sha256) == begun
     if not (only_prompts_differ and run.prompts.exists()):
@@ -120,3 +136,20 @@ def _how_rows_differ(begun: PreparedPrompts, begun_table: Path, given: PreparedP
     less, longer = (begun, table) if begun.rows < given.rows else (given, begun_table)
     same = "the same" if digest_of_first(longer, less.rows) == less.sha256 else "others"
     return f"{begun.rows:,} rows → {given.rows:,} rows; the first {less.rows:,} are {same}"
+
+
+def _has_its_model(run: RunFolder, model: str) -> bool:
+    """Whether a folder has the content of the run's model, which is then read from there."""
+    pinned = recorded_model(run.model)
+    if pinned is None or pinned.kind != "local" or kind_of(model) != "local":
+        return False
+    if pinned.folder == model and pinned.is_on_disk():
+        return True
+    folder = Path(model)
+    with storage_errors(folder):
+        files = files_that_are_read(folder) if pinned.digests else all_files(folder)
+        same = files == pinned.files and joined(digests_of(folder, files)) == pinned.revision
+    if same:
+        write_json(run.model, asdict(replace(pinned, folder=model)))
+        logger.warning("%s has the model of %s, which lay at %s: it goes on with it.", model, run.path, pinned.folder)
+    return same
