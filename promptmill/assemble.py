@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from promptmill.card import PICTURE, card_text
+from promptmill.columns import answered, layout_of, leaves_out_errors, prompt_and_answer
 from promptmill.files import (
     CORRUPT_MARK,
     TEMPORARY_MARK,
@@ -22,6 +23,7 @@ from promptmill.files import (
     sha256_of,
     write_json,
 )
+from promptmill.generate import PromptForm
 from promptmill.model import published_model
 from promptmill.plan import PromptsManifest, recorded_manifest, shard_store
 from promptmill.prompts import prepared_table
@@ -48,11 +50,17 @@ class DatasetFile:
 
 @dataclass(frozen=True)
 class DatasetManifest:
-    """The proof that a dataset is complete: every file with its rows and SHA-256."""
+    """The proof that a dataset is complete: every file with its rows and SHA-256.
+
+    Attributes:
+        counts: of all rows, those that the layout of the columns leaves out too.
+        columns: the layout; see `promptmill.columns`.
+    """
 
     fingerprint: str
     files: dict[str, DatasetFile]
     counts: ShardCounts
+    columns: str | None = None
 
     def is_on_disk(self, folder: Path) -> bool:
         """Whether every file is there in its full length."""
@@ -103,9 +111,11 @@ def lay_out(run: RunFolder, manifest: PromptsManifest, shards: Iterable[int]) ->
 
 
 def recorded_dataset(run: RunFolder) -> DatasetManifest | None:
-    """The manifest of the assembled dataset; None if it is not complete, or what it was made of is not there."""
+    """The manifest of the assembled dataset; None if there is none that is complete, and in the run's layout."""
     manifest = listed_dataset(run)
-    return manifest if manifest is not None and manifest.is_on_disk(run.dataset) else None
+    if manifest is None or manifest.columns != layout_of(run):
+        return None
+    return manifest if manifest.is_on_disk(run.dataset) else None
 
 
 def listed_dataset(run: RunFolder) -> DatasetManifest | None:
@@ -114,7 +124,7 @@ def listed_dataset(run: RunFolder) -> DatasetManifest | None:
     if value is None or not (run.identity.exists() and run.prompts.exists()):
         return None
     files = {name: DatasetFile(**file) for name, file in value["files"].items()}
-    return DatasetManifest(value["fingerprint"], files, ShardCounts(**value["counts"]))
+    return DatasetManifest(value["fingerprint"], files, ShardCounts(**value["counts"]), value.get("columns"))
 
 
 def _complete_rows(run: RunFolder, manifest: PromptsManifest, shard: int) -> pa.Table | None:
@@ -132,19 +142,27 @@ def _joined_rows(run: RunFolder, manifest: PromptsManifest, shard: int, rows: pa
     if samples > 1:
         prompts = prompts.take(pc.divide(rows["position"], samples))
     text = "messages" if "messages" in prompts.column_names[:2] else "prompt"
-    identity = recorded_identity(run)
+    identity, layout = recorded_identity(run), layout_of(run)
+    form = PromptForm.of(run.settings, identity, samples)
     columns = {
         "prompt_id": prompts["prompt_id"],
         "sample_index": _sample_index(rows["position"], samples),
-        text: prompts[text],
-        **{name: rows[name] for name in ("response", "finish_reason", "prompt_tokens", "completion_tokens", "seed")},
+        **prompt_and_answer(layout, prompts[text], text, rows["response"], form),
+        **{name: rows[name] for name in ("finish_reason", "prompt_tokens", "completion_tokens", "seed")},
         "model": _repeated(published_model(run.settings), rows.num_rows),
         "revision": _repeated(identity.revision, rows.num_rows),
         "error": rows["error"],
     }
-    own = {name: prompts[name] for name in prompts.column_names if name not in ("prompt_id", text)}
+    own = {_free(name, columns): prompts[name] for name in prompts.column_names if name not in ("prompt_id", text)}
     # What datasets noted of the source's columns; Arrow's own metadata of the prepared file is not the dataset's.
-    return pa.table({**columns, **own}).replace_schema_metadata(metadata_of(features_of(prompts.schema)))
+    features = {_free(name, columns): feature for name, feature in features_of(prompts.schema).items()}
+    table = pa.table({**columns, **own}).replace_schema_metadata(metadata_of(features))
+    return answered(table) if leaves_out_errors(layout) else table
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """A user's column keeps its name unless the layout needs it, as `completion`."""
+    return f"input_{name}" if name in taken else name
 
 
 def _sample_index(positions: pa.ChunkedArray, samples: int) -> pa.ChunkedArray:
@@ -206,7 +224,8 @@ def _finish(run: RunFolder, manifest: PromptsManifest, laid_out: LaidOut, write_
     for path in (card, run.dataset / PICTURE):
         if path.is_file():
             files[path.name] = DatasetFile(0, path.stat().st_size, sha256_of(path))
-    write_json(run.dataset_manifest, asdict(DatasetManifest(recorded_identity(run).fingerprint, files, counts)))
+    dataset = DatasetManifest(recorded_identity(run).fingerprint, files, counts, layout_of(run))
+    write_json(run.dataset_manifest, asdict(dataset))
     remember_dataset(run, files)
 
 

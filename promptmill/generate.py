@@ -14,7 +14,9 @@ from promptmill.errors import EngineError
 from promptmill.pace import Pace
 from promptmill.prompts import PreparedPrompt
 from promptmill.rows import Row
+from promptmill.run import Identity
 from promptmill.sampling import row_seed
+from promptmill.settings import RunSettings
 from promptmill.shard import ShardStore
 
 logger = logging.getLogger(__name__)
@@ -32,10 +34,15 @@ class PromptForm:
     samples: int
     run_seed: int
 
+    @classmethod
+    def of(cls, settings: RunSettings, identity: Identity, samples: int) -> PromptForm:
+        """That of a run."""
+        return cls(identity.chat, settings.system_prompt, samples, settings.seed)
+
     def requests(self, prompts: Iterator[PreparedPrompt]) -> Iterator[Request]:
         """`samples` requests a prompt, in order; a request's position is its row's place in the shard."""
         for index, prompt in enumerate(prompts):
-            messages = self._messages(prompt)
+            messages = self.conversation(prompt) if self.chat else None
             for sample in range(self.samples):
                 yield Request(
                     position=index * self.samples + sample,
@@ -44,9 +51,8 @@ class PromptForm:
                     messages=messages,
                 )
 
-    def _messages(self, prompt: PreparedPrompt) -> tuple[Message, ...] | None:
-        if not self.chat:
-            return None
+    def conversation(self, prompt: PreparedPrompt) -> tuple[Message, ...]:
+        """The prompt as messages, with the system prompt of the run unless it has one of its own."""
         messages = prompt.messages or ({"role": "user", "content": prompt.prompt or ""},)
         if self.system_prompt is None or messages[0]["role"] == "system":
             return messages

@@ -22,7 +22,7 @@ from promptmill.plan import PromptsManifest, complete_shards, recorded_manifest,
 from promptmill.progress import Progress, tell_loading, writer_name
 from promptmill.prompts import read_prepared
 from promptmill.rows import Row
-from promptmill.run import Identity, RunFolder, recorded_identity, recorded_libraries
+from promptmill.run import RunFolder, recorded_identity, recorded_libraries
 from promptmill.stopping import StopRequest
 from promptmill.tolerance import USUAL, Tolerance
 from promptmill.watchdog import Watchdog
@@ -113,7 +113,7 @@ def produce_shard(
     if not 0 <= shard < len(manifest.shards):
         raise ConfigurationError(f"--shard is {shard}; the run has shards 0 to {len(manifest.shards) - 1}.")
     store = shard_store(run, manifest, shard)
-    form = _form(run, recorded_identity(run), manifest.samples)
+    form = PromptForm.of(run.settings, recorded_identity(run), manifest.samples)
     missing = missing_requests(store, form.requests(read_prepared(run.prompts_table, *manifest.shards[shard])))
     if not missing:
         store.complete()
@@ -164,11 +164,6 @@ def _budget(run: RunFolder, manifest: PromptsManifest, shard: int, endpoint: End
     if endpoint is None or endpoint.price is None or endpoint.max_cost is None:
         return None
     return Budget(run, manifest, shard, endpoint.price, endpoint.max_cost, run.settings.sampling.max_new_tokens)
-
-
-def _form(run: RunFolder, identity: Identity, samples: int) -> PromptForm:
-    settings = run.settings
-    return PromptForm(chat=identity.chat, system_prompt=settings.system_prompt, samples=samples, run_seed=settings.seed)
 
 
 def _progress(run: RunFolder, manifest: PromptsManifest, shard: int, missing: int, tell: Tell | None) -> Progress:

@@ -182,8 +182,11 @@ class Identity:
         return cls(revision, prompts, chat_template, dtype, quantization, fingerprint, served, rendering)
 
 
-def open_run(run: RunFolder, settings: RunSettings, prompts_source: str) -> None:
+def open_run(run: RunFolder, settings: RunSettings, prompts_source: str, columns: str | None = None) -> None:
     """Begin a run, or go on in one that was begun with the same settings.
+
+    Args:
+        columns: how its rows will be laid out; see `promptmill.columns`.
 
     Raises:
         ConfigurationError: it was begun with others; the message lists them, old and new.
@@ -196,6 +199,7 @@ def open_run(run: RunFolder, settings: RunSettings, prompts_source: str) -> None
         "begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "promptmill": __version__,
         "libraries": library_versions(),
+        **({"columns": columns} if columns is not None else {}),
     }
     if not create_json(run.record, record):
         require_same_settings(run, settings)

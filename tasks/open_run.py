@@ -7,6 +7,7 @@ from pathlib import Path
 
 import luigi
 
+from promptmill.columns import FLAT, checked_layout, choose_layout
 from promptmill.errors import NotFound
 from promptmill.files import storage_errors
 from promptmill.mending import mend, take_over
@@ -38,6 +39,7 @@ class OpenRun(RunParameters, PromptmillTask):
         if not self._is_mended:
             # Once: what was set aside at the start is made anew in the course of the run, and is right then.
             mend(self.folder)
+            choose_layout(self.folder, checked_layout(self.columns))
             self._is_mended = True
         return True
 
@@ -47,7 +49,7 @@ class OpenRun(RunParameters, PromptmillTask):
             require_same_choice(self.settings.sampling)
         take_over(self.folder, self.settings)
         say_equal_runs(self.folder, self.settings)
-        open_run(self.folder, self.settings, self.prompts_source)
+        open_run(self.folder, self.settings, self.prompts_source, checked_layout(self.columns) or FLAT)
 
     @property
     def prompts_source(self) -> str:

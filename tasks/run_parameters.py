@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from promptmill.columns import LAYOUTS
 from promptmill.files import storage_errors
 from promptmill.sampling import SamplingParameters
 from promptmill.settings import DEMO, DTYPES, ENDPOINT_APIS, ENGINES, QUANTIZATIONS
@@ -93,6 +94,12 @@ class RunParameters:
         default=None,
         description=f"One of {', '.join(ENDPOINT_APIS)} (--engine endpoint). Default: chat for messages or with "
         "--system-prompt, else completions.",
+    )
+    columns = Setting(
+        default=None,
+        significant=False,
+        description=f"How rows are laid out: {', '.join(LAYOUTS)}. Default: flat, a prompt and its response; the "
+        "others are what trainers take.",
     )
     data_dir = path(default="data", significant=False, description="Where everything is kept. Default: ./data.")
     group_shared = switch(

@@ -54,11 +54,21 @@ def completion_of(request: Request) -> Completion:
     return Completion(request.position, f"{request.seed:x} answers {text}", "stop", len(text), 3)
 
 
-def begun_run(data: Path, prompts: Path, *, digest: str = "0" * 64) -> RunFolder:
+def begun_run(
+    data: Path,
+    prompts: Path,
+    *,
+    digest: str = "0" * 64,
+    columns: str | None = None,
+    chat_template: str | None = None,
+    system_prompt: str | None = None,
+) -> RunFolder:
     """A run whose model and identity are fixed as if a model had been placed; its shards can be filled by the stub.
 
     Args:
         digest: of the prompts as they are prepared.
+        columns: the layout of its rows; None as of runs that were begun before there was a choice.
+        chat_template: digest of the model's; None for a model without one.
     """
     settings = RunSettings(
         model="nobody/stub",
@@ -66,7 +76,7 @@ def begun_run(data: Path, prompts: Path, *, digest: str = "0" * 64) -> RunFolder
         prompts_sha256="0" * 64,
         prompt_column=None,
         template=None,
-        system_prompt=None,
+        system_prompt=system_prompt,
         limit=None,
         samples_per_prompt=1,
         sampling=SamplingParameters(),
@@ -76,12 +86,17 @@ def begun_run(data: Path, prompts: Path, *, digest: str = "0" * 64) -> RunFolder
         engine="transformers",
     )
     run = RunFolder.named(data, "stub")
-    open_run(run, settings, str(prompts))
+    open_run(run, settings, str(prompts), columns)
     write_json(run.model, asdict(PinnedModel("nobody/stub", "hub", "c" * 40, str(data), {})))
     fix_identity(
         run,
         Identity.of(
-            settings, revision="c" * 40, prompts=digest, chat_template=None, dtype="float32", quantization="none"
+            settings,
+            revision="c" * 40,
+            prompts=digest,
+            chat_template=chat_template,
+            dtype="float32",
+            quantization="none",
         ),
     )
     return run

@@ -6,14 +6,19 @@ import json
 import shlex
 from pathlib import Path
 
+from promptmill.columns import FLAT
 from promptmill.model import kind_of, public_name, published_model
 from promptmill.prompts import default_prompts_path
 from promptmill.run import Identity
 from promptmill.settings import RunSettings
 
 
-def command(settings: RunSettings, identity: Identity, prompts_source: str | None) -> str:
-    """The command line, with the commit that `revision` stood for."""
+def command(settings: RunSettings, identity: Identity, prompts_source: str | None, layout: str | None) -> str:
+    """The command line, with the commit that `revision` stood for.
+
+    Args:
+        layout: of the columns; see `promptmill.columns`.
+    """
     sampling = settings.sampling
     kind = kind_of(settings.model) if settings.loads_model else "served"
     options: dict[str, object] = {
@@ -39,6 +44,7 @@ def command(settings: RunSettings, identity: Identity, prompts_source: str | Non
         "engine": settings.engine,
         "endpoint-api": settings.endpoint_api,
         "endpoint-url": None if settings.loads_model else "URL",
+        "columns": None if layout == FLAT else layout,
     }
     given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
     switches = {

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from promptmill.card.markdown import block, cut, table
+from promptmill.columns import shown_answer, shown_prompt
 
 _SAMPLES = 3
 _SHOWN = 400
@@ -77,7 +78,7 @@ def _quantiles(counts: Counter[int]) -> list[str]:
 
 
 def _sample(row: dict[str, Any]) -> str:
-    given = row["messages"] if "messages" in row else row.get("prompt")
+    given = shown_prompt(row)
     prompt = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
     end = "not generated" if row["finish_reason"] == "error" else f"finish_reason {row['finish_reason']}"
-    return f"Prompt:\n\n{block(cut(prompt, _SHOWN))}\n\nResponse ({end}):\n\n{block(cut(row['response'], _SHOWN))}"
+    return f"Prompt:\n\n{block(cut(prompt, _SHOWN))}\n\nResponse ({end}):\n\n{block(cut(shown_answer(row), _SHOWN))}"

@@ -7,6 +7,8 @@ from promptmill.card.content import lengths, samples
 from promptmill.card.making import made_with
 from promptmill.card.markdown import block, cell, code, facts, table
 from promptmill.card.metadata import CardOptions, header
+from promptmill.card.training import training
+from promptmill.columns import CONVERSATION, layout_of, leaves_out_errors, own_names
 from promptmill.demo import DEMO_ORIGIN
 from promptmill.libraries import all_versions, library_versions, several
 from promptmill.model import kind_of, published_model
@@ -17,6 +19,12 @@ from promptmill.shard import ShardCounts
 
 PICTURE = "lengths.png"
 _NONE = CardOptions()
+_MEANINGS = {
+    "prompt": "what the model was given",
+    "messages": "what the model was given",
+    "response": "the text generated alone",
+    "completion": "the text generated alone",
+}
 
 
 def card_text(run: RunFolder, manifest: PromptsManifest, counts: ShardCounts, options: CardOptions = _NONE) -> str:
@@ -28,18 +36,21 @@ def card_text(run: RunFolder, manifest: PromptsManifest, counts: ShardCounts, op
     settings, identity = run.settings, recorded_identity(run)
     files = sorted(run.dataset.glob("data/*.parquet"))
     source = public_source(recorded_prompts_source(run))
+    layout = layout_of(run)
+    rows = counts.rows - counts.error if leaves_out_errors(layout) else counts.rows
     sections = (
-        header(options, counts.rows, files),
+        header(options, rows, files),
         f"# {cell(options.pretty_name or run.path.name)}",
         _growing(manifest, counts, len(files)),
-        _summary(settings, identity, manifest, counts),
+        _summary(settings, identity, manifest, rows),
         f"## Load it\n\n{_loading(options.repo)}",
-        f"## How rows ended\n\n{_reasons(counts)}",
+        f"## Train on it\n\n{training(options.repo, settings, identity, manifest, layout)}",
+        f"## How rows ended\n\n{_reasons(counts, layout)}",
         f"## Lengths in tokens\n\n{lengths(files)}{_picture(run, manifest, counts)}",
         f"## Examples\n\nThe first rows, cut.\n\n{samples(files)}",
         f"## Generated with\n\n{facts(made_with(run, identity, manifest, source))}",
-        f"## Make it again\n\n{block(command(settings, identity, source), 'sh')}",
-        f"## Columns\n\n{_columns(manifest)}",
+        f"## Make it again\n\n{block(command(settings, identity, source, layout), 'sh')}",
+        f"## Columns\n\n{_columns(manifest, layout)}",
         f"## Libraries\n\n{_libraries(run, manifest)}",
     )
     return "\n\n".join(section.rstrip("\n") for section in sections if section) + "\n"
@@ -63,19 +74,21 @@ def _growing(manifest: PromptsManifest, counts: ShardCounts, files: int) -> str:
     )
 
 
-def _summary(settings: RunSettings, identity: Identity, manifest: PromptsManifest, counts: ShardCounts) -> str:
+def _summary(settings: RunSettings, identity: Identity, manifest: PromptsManifest, rows: int) -> str:
     whose = "on a server" if identity.revision is None else f"(revision {code(identity.revision)})"
     return (
-        f"{counts.rows:,} completions of {manifest.prompts.rows:,} prompts by {_model(settings)} "
+        f"{rows:,} completions of {manifest.prompts.rows:,} prompts by {_model(settings)} "
         f"{whose}, generated with promptmill."
     )
 
 
-def _reasons(counts: ShardCounts) -> str:
+def _reasons(counts: ShardCounts, layout: str | None) -> str:
     meanings = {
         "stop": "ended by themselves",
         "length": "cut at max_new_tokens or the end of the context",
-        "error": "not generated; the column `error` says why",
+        "error": "not generated, and left out here"
+        if leaves_out_errors(layout)
+        else "not generated; the column `error` says why",
     }
     numbers = {"stop": counts.stop, "length": counts.length, "error": counts.error}
     rows = [[f"`{name}`", f"{numbers[name]:,}", _share(numbers[name], counts.rows), meanings[name]] for name in numbers]
@@ -98,12 +111,11 @@ def _loading(repo: str | None) -> str:
     return block(f"from datasets import load_dataset\n\ndataset = {call}", "python")
 
 
-def _columns(manifest: PromptsManifest) -> str:
+def _columns(manifest: PromptsManifest, layout: str | None) -> str:
     meanings = {
         "prompt_id": "stable id of the prompt",
         "sample_index": "which of the samples of that prompt",
-        manifest.prompts.kind: "what the model was given",
-        "response": "the text generated alone",
+        **_own_meanings(layout, manifest.prompts.kind),
         "finish_reason": "`stop`, `length` or `error`",
         "prompt_tokens": "tokens of the prompt, chat template included",
         "completion_tokens": "tokens generated",
@@ -114,6 +126,12 @@ def _columns(manifest: PromptsManifest) -> str:
         **{column.name: "from the prompts" for column in manifest.prompts.columns},
     }
     return table(["column", ""], [[code(name), meaning] for name, meaning in meanings.items()])
+
+
+def _own_meanings(layout: str | None, kind: str) -> dict[str, str]:
+    if layout == CONVERSATION:
+        return {"messages": "the whole conversation, the answer last"}
+    return {name: _MEANINGS[name] for name in own_names(layout, kind)}
 
 
 def _libraries(run: RunFolder, manifest: PromptsManifest) -> str:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from promptmill.columns import layout_of, leaves_out_errors, shown_prompt
 from promptmill.errors import PromptmillError
 from promptmill.parquet import read_parquet
 from promptmill.plan import PromptsManifest
@@ -106,7 +107,7 @@ class RowSource:
             return None
         if self.whole:
             shard = self._files.index(file)
-            number, prompt = self._starts[shard] + within, row.get("messages", row.get("prompt"))
+            number, prompt = self._starts[shard] + within, shown_prompt(row)
         else:
             number = self._starts[int(file.parent.name)] + row["position"]
             prompt = self._prompt(number // self._manifest.samples)
@@ -124,6 +125,8 @@ class RowSource:
 
 def _dataset_files(run: RunFolder, manifest: PromptsManifest) -> list[Path]:
     """The files of the dataset in order, if all are there with all their rows; else none."""
+    if leaves_out_errors(layout_of(run)):
+        return []
     count = len(manifest.shards)
     files = [run.dataset / "data" / f"train-{shard:05d}-of-{count:05d}.parquet" for shard in range(count)]
     try:

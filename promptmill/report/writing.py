@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from promptmill.card import command, made_with
+from promptmill.columns import layout_of
 from promptmill.cost import recorded_price
 from promptmill.errors import NotFound
 from promptmill.files import atomic_write
@@ -71,7 +72,7 @@ def read_report(run: RunFolder) -> Report:
         end=end,
         samples=tuple(source.sample(sampled_indices(source.rows, SAMPLES))),
         settings=made,
-        command=command(settings, identity, typed),
+        command=command(settings, identity, typed, layout_of(run)),
         cost=None if price is None else price.of(counts.prompt_tokens, counts.completion_tokens),
         unreadable=tuple(sorted(set(source.unreadable))),
     )

@@ -26,8 +26,8 @@ from promptmill.run import RunFolder
 from tests.fakes import StubEngine, begun_run
 
 SECTIONS = [
-    "Load it", "How rows ended", "Lengths in tokens", "Examples", "Generated with", "Make it again", "Columns",
-    "Libraries",
+    "Load it", "Train on it", "How rows ended", "Lengths in tokens", "Examples", "Generated with", "Make it again",
+    "Columns", "Libraries",
 ]  # fmt: skip
 KEYS = {"configs", "dataset_info", "size_categories", "task_categories", "tags", "license", "pretty_name"}
 HOSTILE = (
