@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptmill.collecting import few_collections
+from promptmill.engine.generation_config import recommendation
 from promptmill.engine.loading import LoadedModel, load_tokenizer
 from promptmill.errors import ConfigurationError, StorageError
 from promptmill.files import read_json, write_json
@@ -251,6 +252,8 @@ def _tried_rendering(
     if chat and rendering != EARLIEST:  # what was begun without it goes on as it was
         asks = settings.system_prompt is not None
         require_template(renderer, model, chats=prompts.kind == "messages", system_prompt=asks)
+    if (told := recommendation(require_model(run).folder, settings.sampling)) is not None:
+        logger.warning("%s", told)
     form = PromptForm(chat, settings.system_prompt, samples=1, run_seed=settings.seed)
     for request in form.requests(read_prepared(run.prompts_table, 0, shown)):
         which = "The first prompt" if shown == 1 else f"Prompt {request.position + 1}"

@@ -66,7 +66,7 @@ def end_as_interrupted() -> None:
 def _end_as_failed(*_: object) -> None:
     """Keep 75, on which job scripts start again, for what that mends: a fault outweighs what it left undone."""
     codes = retcode()
-    for name in ("already_running", "not_run"):
+    for name in ("already_running", "missing_data", "not_run"):
         setattr(codes, name, codes.task_failed)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from promptmill.card.command import stop_text
 from promptmill.demo import DEMO_ORIGIN
 from promptmill.endpoint.record import recorded_served
-from promptmill.model import kind_of, published_model, recorded_model
+from promptmill.engine.generation_config import recommended
+from promptmill.model import PinnedModel, kind_of, published_model, recorded_model
 from promptmill.plan import PromptsManifest
 from promptmill.run import Identity, RunFolder
+from promptmill.sampling import SamplingParameters
 
 
 def made_with(run: RunFolder, identity: Identity, manifest: PromptsManifest, source: str | None) -> dict[str, str]:
@@ -43,8 +47,18 @@ def made_with(run: RunFolder, identity: Identity, manifest: PromptsManifest, sou
         "max_new_tokens": str(sampling.max_new_tokens),
         "stop": stop_text(sampling.stop) or "none",
         "seed": str(settings.seed),
+        **_recommended(pinned, settings.sampling),
         "fingerprint": identity.fingerprint,
     }
+
+
+def _recommended(pinned: PinnedModel | None, sampling: SamplingParameters) -> dict[str, str]:
+    """What the model's own file recommends and the rows were not made with."""
+    if pinned is None or not Path(pinned.folder).is_dir():
+        return {}
+    values = recommended(pinned.folder, sampling)
+    told = ", ".join(f"{name} {value}" for name, value in values.items())
+    return {"recommended by the model": f"{told} (not followed)"} if told else {}
 
 
 def _served(run: RunFolder, identity: Identity) -> dict[str, str]:

@@ -12,6 +12,7 @@ import torch
 from promptmill.chat.conversation import Conversation
 from promptmill.chat.passes import passes_of
 from promptmill.chat.shown import ShownText
+from promptmill.engine.constraints import Constraints, stop_strings
 from promptmill.engine.contract import Completion, Request
 from promptmill.engine.detokenise import REPLACEMENT, decode_after
 from promptmill.engine.encoding import Encoder
@@ -67,11 +68,11 @@ class Speaker:
         model, self._tokenizer = loaded.model, loaded.tokenizer
         self.context = context_length(model.config)
         self._most = sampling.max_new_tokens
-        self._stop = sampling.stop
         self._passes = passes_of(model)
-        self._sampler = Sampler(sampling)
         ends = end_tokens(model.generation_config, self._tokenizer)
-        self._finish = Finish(self._tokenizer, ends, sampling.stop, keep_special=keep_special)
+        self._stop = (*sampling.stop, *stop_strings(model.generation_config))
+        self._sampler = Sampler(sampling, Constraints(model.generation_config, ends))
+        self._finish = Finish(self._tokenizer, ends, self._stop, keep_special=keep_special)
         self._encoder = Encoder(self._tokenizer, context=self.context, max_new_tokens=sampling.max_new_tokens)
 
     @property

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from promptmill.collecting import few_collections
+from promptmill.engine.generation_config import followed
 from promptmill.errors import EngineError
 from promptmill.placing.completeness import require_loaded
 from promptmill.placing.generators import auto_class, require_generator
@@ -178,6 +179,9 @@ def _read(plan: LoadPlan, folder: str, quantization: Any) -> Any:
         how["quantization_config"] = quantization
     if plan.offload is not None:
         how["offload_folder"] = plan.offload
+    own = followed(plan.folder)
+    if own is not None:
+        how["generation_config"] = own
     # Weights that come quantised are other tensors than the model's, and transformers' word on them is its last.
     judge = plan.quantization in ("none", "gguf") or quantization is not None
     model, info = _class(plan, folder).from_pretrained(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from promptmill.engine.constraints import Constraints
 from promptmill.engine.noise import gumbel_noise
 from promptmill.engine.rows import Row
 from promptmill.sampling import SamplingParameters
@@ -34,15 +35,21 @@ class Choice:
 class Sampler:
     """Draws from the distribution that the sampling parameters leave of the logits."""
 
-    def __init__(self, parameters: SamplingParameters) -> None:
+    def __init__(self, parameters: SamplingParameters, constraints: Constraints | None = None) -> None:
+        """`constraints` forbid or force tokens; None for none."""
         self._parameters = parameters
+        self._constraints = constraints if constraints is not None and constraints.any else None
         self._filtered = bool(parameters.top_k or parameters.min_p or parameters.top_p < 1)
 
     def choose(self, logits: Tensor, rows: Sequence[Row]) -> Choice:
         """The next token of each row, from logits of shape [rows, vocabulary]."""
         scores = logits.float()
+        if self._constraints is not None:
+            scores = self._constraints.biased(scores, rows)
         if self._parameters.repetition_penalty != 1:
             scores = self._penalise(scores, rows)
+        if self._constraints is not None:
+            scores = self._constraints.applied(scores, rows)
         tokens = scores.argmax(-1)
         best = scores.gather(-1, tokens[:, None])
         if not self._parameters.greedy:

@@ -85,6 +85,7 @@ class TransformersEngine:
         self, requests: Iterable[Request], should_stop: ShouldStop, may_begin: MayBegin = always
     ) -> Iterator[Completion]:
         """Yield one completion a request, longest prompts first; see `Engine.generate`."""
+        from promptmill.engine.constraints import Constraints, stop_strings
         from promptmill.engine.encoding import Encoder
         from promptmill.engine.finish import Finish
         from promptmill.engine.loop import Loop
@@ -93,9 +94,13 @@ class TransformersEngine:
         from promptmill.engine.sampler import Sampler
 
         decoder, policy = self._prepare()
-        ends = end_tokens(self._model.generation_config, self._tokenizer, self._rendering)
+        own = self._model.generation_config
+        ends = end_tokens(own, self._tokenizer, self._rendering)
         rules: dict[str, Any] = {"rendering": self._rendering, "keep_special": self._keep_special}
-        finish = Finish(self._tokenizer, ends, self._sampling.stop, **rules)
+        stop, constraints = self._sampling.stop, None
+        if self._rendering.version:
+            stop, constraints = (*stop, *stop_strings(own)), Constraints(own, ends)
+        finish = Finish(self._tokenizer, ends, stop, **rules)
         context = context_length(self._model.config)
         encoder = Encoder(
             self._tokenizer,
@@ -104,7 +109,7 @@ class TransformersEngine:
             vocabulary=vocabulary(self._model),
             rendering=self._rendering,
         )
-        loop = Loop(decoder, Sampler(self._sampling), finish, encoder, policy)
+        loop = Loop(decoder, Sampler(self._sampling, constraints), finish, encoder, policy)
         with packed_linears(self._model):
             yield from loop.run(requests, should_stop, may_begin)
 

@@ -6,6 +6,8 @@ import gc
 import logging
 import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -163,21 +165,31 @@ class _Batch:
         import torch
 
         start = time.monotonic()
-        with torch.inference_mode():
+        with torch.inference_mode(), _own_generation_config(self._model):
             self._model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
                 min_new_tokens=steps,
                 max_new_tokens=steps,
                 do_sample=False,
-                temperature=None,
-                top_p=None,
-                top_k=None,
                 pad_token_id=0,
             )
         if self._on_gpu:
             torch.cuda.synchronize()
         return time.monotonic() - start
+
+
+@contextmanager
+def _own_generation_config(model: Any) -> Iterator[None]:
+    """Measure without the model's: it may ask for beams, other models, or code from elsewhere."""
+    from transformers import GenerationConfig
+
+    kept = model.generation_config
+    model.generation_config = GenerationConfig(eos_token_id=getattr(kept, "eos_token_id", None))
+    try:
+        yield
+    finally:
+        model.generation_config = kept
 
 
 def memory_in_use() -> dict[str, int]:

@@ -74,6 +74,8 @@ class VllmEngine:
         from promptmill.engine.model import context_length, end_tokens
 
         loaded = self._loaded
+        if self._rendering.version:
+            _require_free(loaded.generation_config)
         ends = end_tokens(loaded.generation_config, loaded.tokenizer, self._rendering)
         rules: dict[str, Any] = {"rendering": self._rendering, "keep_special": self._keep_special}
         finish = Finish(loaded.tokenizer, ends, self._sampling.stop, **rules)
@@ -86,6 +88,22 @@ class VllmEngine:
         )
         yield from _Run(loaded, self._sampling, finish, self._rows, self._beats).run(
             encoder.windows(requests), should_stop, may_begin
+        )
+
+
+def _require_free(generation_config: Any) -> None:
+    """Refuse what the model's own configuration forbids or forces, as vLLM would not do it in the same way.
+
+    Raises:
+        EngineError: names the settings.
+    """
+    from promptmill.engine.constraints import constraints_in, stop_strings
+
+    found = [*constraints_in(generation_config), *(["stop_strings"] if stop_strings(generation_config) else [])]
+    if found:
+        raise EngineError(
+            f"The model's generation_config.json has {', '.join(found)}, which --engine vllm does not honour. "
+            "Choose --engine transformers."
         )
 
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from promptmill.engine.generation_config import followed
 from promptmill.engine.loading import load_tokenizer
 from promptmill.errors import EngineError
 from promptmill.hardware import available_cores
@@ -209,7 +210,6 @@ def _plan(pinned: PinnedModel, decision: Decision, processes: int) -> VllmPlan:
 def _generation_config(folder: str) -> Any:
     from transformers import AutoConfig, GenerationConfig
 
-    try:
-        return GenerationConfig.from_pretrained(folder)
-    except OSError:  # many checkpoints have none, and their configuration names the end
-        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
+    own = followed(folder)
+    # Many checkpoints have none, and their configuration names the end.
+    return own if own is not None else GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))

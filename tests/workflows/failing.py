@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import luigi
 
 import workflows  # noqa: F401 - sets the exit codes, as `--module workflows` does
@@ -42,3 +44,11 @@ class Downstream(PromptmillTask):
     def requires(self) -> Surprise:
         """What fails."""
         return Surprise()
+
+
+class Yielding(PromptmillTask):
+    """Comes upon a task that fails while it runs."""
+
+    def run(self) -> Iterator[Surprise]:
+        """What fails."""
+        yield Surprise()

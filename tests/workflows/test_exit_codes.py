@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
     [
         ("Surprise", [], 1),
         ("Downstream", [], 1),
+        ("Yielding", [], 1),
         ("Lazy", [], 1),
         ("Expected", [], 70),
         ("Expected", ["--workers", "2"], 1),
@@ -43,7 +44,7 @@ def test_a_failure_is_never_zero(tmp_path: Path, config: bool, task: str, option
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
     outcome = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert outcome.returncode == code, outcome.stderr
-    says = dict.fromkeys(("Surprise", "Downstream"), "ZeroDivisionError")
+    says = dict.fromkeys(("Surprise", "Downstream", "Yielding"), "ZeroDivisionError")
     says |= {"Lazy": "still returning false", "Expected": "The engine is on fire."}
     assert says[task] in outcome.stderr
     assert ("Traceback" in outcome.stderr) == (task != "Expected")
