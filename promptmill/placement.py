@@ -26,6 +26,8 @@ from promptmill.placing.workload import workload_of
 from promptmill.progress import loading_told, writer_name
 from promptmill.prompts import PreparedPrompts, read_prepared
 from promptmill.rendering import EARLIEST, Renderer, Rendering
+from promptmill.rendering.choosing import with_template
+from promptmill.rendering.control import say_control_tokens
 from promptmill.rendering.first import rendering_of, require_template, say_prompt
 from promptmill.run import Identity, RunFolder, fix_identity, recorded_begin, recorded_identity
 from promptmill.settings import RunSettings
@@ -116,7 +118,7 @@ def place_model(
     checkpoint = _checkpoint(run, pinned)
     checkpoint.require_not_again(run.settings.quantization)
     checkpoint.require_backend()
-    tokenizer = load_tokenizer(pinned.folder, checkpoint.gguf, remote_code=checkpoint.remote_code)
+    tokenizer = _tokenizer(run, pinned, checkpoint)
     template = None if tokenizer.chat_template is None else str(tokenizer.chat_template)
     _require_prompts_fit(run.settings, prompts, pinned.model, chat=template is not None)
     rendering = _tried_rendering(run, tokenizer, prompts, pinned.model)
@@ -141,7 +143,7 @@ def show_prompts(run: RunFolder, prompts: PreparedPrompts, most: int) -> None:
     """
     pinned = require_model(run)
     checkpoint = _checkpoint(run, pinned)
-    tokenizer = load_tokenizer(pinned.folder, checkpoint.gguf, remote_code=checkpoint.remote_code)
+    tokenizer = _tokenizer(run, pinned, checkpoint)
     _require_prompts_fit(run.settings, prompts, pinned.model, chat=tokenizer.chat_template is not None)
     _tried_rendering(run, tokenizer, prompts, pinned.model, shown=min(most, prompts.rows))
 
@@ -196,6 +198,11 @@ def require_model(run: RunFolder) -> PinnedModel:
     return pinned
 
 
+def _tokenizer(run: RunFolder, pinned: PinnedModel, checkpoint: Checkpoint) -> Any:
+    tokenizer = load_tokenizer(pinned.folder, checkpoint.gguf, remote_code=checkpoint.remote_code)
+    return with_template(tokenizer, run.settings.chat_template)
+
+
 def _checkpoint(run: RunFolder, pinned: PinnedModel) -> Checkpoint:
     return inspect_checkpoint(pinned.folder, remote_code=run.settings.trust_remote_code)
 
@@ -246,12 +253,19 @@ def _tried_rendering(
         ConfigurationError: the prompts or the system prompt would not come to the model.
     """
     known = recorded_identity(run).rendering if run.identity.exists() else None
-    rendering = rendering_of(tokenizer, recorded_begin(run)) if known is None else known
+    rendering = (
+        rendering_of(tokenizer, recorded_begin(run), split=run.settings.split_special_tokens)
+        if known is None
+        else known
+    )
     renderer = Renderer(tokenizer, rendering)
     settings, chat = run.settings, tokenizer.chat_template is not None
     if chat and rendering != EARLIEST:  # what was begun without it goes on as it was
         asks = settings.system_prompt is not None
         require_template(renderer, model, chats=prompts.kind == "messages", system_prompt=asks)
+    if rendering != EARLIEST:
+        trial = renderer.trial if chat else None
+        say_control_tokens(run.prompts_table, tokenizer, trial, split=rendering.split)
     if (told := recommendation(require_model(run).folder, settings.sampling)) is not None:
         logger.warning("%s", told)
     form = PromptForm(chat, settings.system_prompt, samples=1, run_seed=settings.seed)

@@ -19,7 +19,14 @@ ENGINES = ("transformers", "vllm", "endpoint")
 ENDPOINT_APIS = ("chat", "completions")
 DEMO = "demo"
 MAX_SAMPLES = 1_000_000
-_LATER_SETTINGS = ("drop_last_answer", "prompt_per_file", "file_column", "keep_special_tokens")
+_LATER_SETTINGS = (
+    "drop_last_answer",
+    "prompt_per_file",
+    "file_column",
+    "keep_special_tokens",
+    "split_special_tokens",
+    "chat_template",
+)
 """Not written where they are off, so that runs of versions that did not know them keep their name and fingerprint."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -42,6 +49,8 @@ class RunSettings:
         prompt_per_file: whether a .txt file is one prompt.
         file_column: the column that says which file a row came from; None for none.
         keep_special_tokens: whether special tokens inside completions stand in responses.
+        split_special_tokens: whether control tokens in what users wrote are read as text.
+        chat_template: `none`, the name of one of the model's, or `@` and a template's text; None for the usual one.
     """
 
     model: str
@@ -63,6 +72,8 @@ class RunSettings:
     prompt_per_file: bool = False
     file_column: str | None = None
     keep_special_tokens: bool = False
+    split_special_tokens: bool = False
+    chat_template: str | None = None
 
     def __post_init__(self) -> None:
         _one_of("--dtype", self.dtype, DTYPES)
@@ -72,7 +83,15 @@ class RunSettings:
             raise ConfigurationError(
                 f"--samples-per-prompt is {self.samples_per_prompt}; it has to be 1 to {MAX_SAMPLES}."
             )
-        for option in ("model", "revision", "prompt_column", "template", "system_prompt", "file_column"):
+        for option in (
+            "model",
+            "revision",
+            "prompt_column",
+            "template",
+            "system_prompt",
+            "file_column",
+            "chat_template",
+        ):
             check_unicode(f"--{option.replace('_', '-')}", getattr(self, option))
         self._require_what_fits_the_engine()
         if self.limit is not None:
@@ -121,6 +140,8 @@ class RunSettings:
                 "--dtype": (self.dtype, "auto"),
                 "--quantization": (self.quantization, "none"),
                 "--keep-special-tokens": (self.keep_special_tokens, False),
+                "--split-special-tokens": (self.split_special_tokens, False),
+                "--chat-template": (self.chat_template, None),
             }
             for option, (value, default) in of_weights.items():
                 if value != default:

@@ -12,7 +12,14 @@ from promptmill.errors import NotFound
 from promptmill.files import storage_errors
 from promptmill.mending import mend, take_over
 from promptmill.model import checked_model
-from promptmill.prompts import absolute_path, absolute_source, default_prompts_path, source_digest, template_text
+from promptmill.prompts import (
+    absolute_path,
+    absolute_source,
+    chat_template_text,
+    default_prompts_path,
+    source_digest,
+    template_text,
+)
 from promptmill.run import RunFolder, is_open, open_run
 from promptmill.same_run import begun_elsewhere, digest_of_gone, require_same_run, say_equal_runs
 from promptmill.sampling import SamplingParameters
@@ -110,6 +117,8 @@ class OpenRun(RunParameters, PromptmillTask):
             prompt_per_file=self.prompt_per_file,
             file_column=self.file_column,
             keep_special_tokens=self.keep_special_tokens,
+            split_special_tokens=self.split_special_tokens,
+            chat_template=chat_template_text(self.chat_template) if self.chat_template else None,
         )
 
     @cached_property

@@ -59,6 +59,16 @@ class RunParameters:
         description="Jinja2 template over a row's columns that makes the prompt, or @FILE that holds one.",
     )
     system_prompt = Setting(default=None, description="System message before each prompt (chat models).")
+    chat_template = Setting(
+        _template,
+        kind=PATH,
+        default=None,
+        description="The name of one of the model's chat templates, @FILE with one, or none, for prompts as they are. "
+        "Default: the model's own.",
+    )
+    split_special_tokens = switch(
+        description="Read control tokens inside prompts, as <|im_end|>, as text. Default: as the tokens."
+    )
     limit = integer(default=None, description="Only the first so many prompts. Default: all.")
     samples_per_prompt = integer(default=1, description="Completions a prompt. Default: 1.")
     max_new_tokens = integer(

@@ -29,6 +29,7 @@ def command(settings: RunSettings, identity: Identity, prompts_source: str | Non
         "file-column": settings.file_column,
         "template": settings.template,
         "system-prompt": settings.system_prompt,
+        "chat-template": _template_option(settings.chat_template),
         "limit": settings.limit,
         "samples-per-prompt": settings.samples_per_prompt,
         "max-new-tokens": sampling.max_new_tokens,
@@ -51,6 +52,7 @@ def command(settings: RunSettings, identity: Identity, prompts_source: str | Non
         "drop-last-answer": settings.drop_last_answer,
         "prompt-per-file": settings.prompt_per_file,
         "keep-special-tokens": settings.keep_special_tokens,
+        "split-special-tokens": settings.split_special_tokens,
         "trust-remote-code": settings.trust_remote_code,
     }
     given += [f"--{name}" for name, on in switches.items() if on]
@@ -67,3 +69,8 @@ def public_source(source: str) -> str | None:
     if Path(source) == default_prompts_path():
         return None
     return Path(source).name if Path(source).is_absolute() else source
+
+
+def _template_option(chosen: str | None) -> str | None:
+    """A template of the user's own is in the settings as its text, which is no value to type."""
+    return "@chat_template.jinja" if chosen is not None and chosen.startswith("@") else chosen

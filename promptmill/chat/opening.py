@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from promptmill.chat.settings import ChatSettings
@@ -17,6 +17,7 @@ from promptmill.placing.checkpoint import inspect_checkpoint
 from promptmill.placing.decision import Decision
 from promptmill.placing.memory import Workload
 from promptmill.placing.place import decide_place, load_decided
+from promptmill.rendering.choosing import with_template
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def open_model(settings: ChatSettings) -> OpenedModel:
     checkpoint.require_backend()
 
     def workload(tokenizer: Any) -> Workload:
-        _require_system_fits(tokenizer, settings)
+        _require_system_fits(with_template(tokenizer, settings.chat_template), settings)
         return Workload(CHAT_TOKENS, settings.sampling.max_new_tokens)
 
     decision = decide_place(
@@ -76,7 +77,9 @@ def open_model(settings: ChatSettings) -> OpenedModel:
     )
     for warning in decision.warnings:
         logger.warning("%s", warning)
-    return OpenedModel(settings.model, load_decided(settings.data, pinned, checkpoint, decision), decision)
+    loaded = load_decided(settings.data, pinned, checkpoint, decision)
+    loaded = replace(loaded, tokenizer=with_template(loaded.tokenizer, settings.chat_template))
+    return OpenedModel(settings.model, loaded, decision)
 
 
 def _fetched(settings: ChatSettings) -> PinnedModel:

@@ -23,6 +23,7 @@ class ChatSettings:
         system: the system message; None for none.
         trust_remote_code: whether Python code that comes with the model is run.
         keep_special_tokens: whether special tokens inside answers are shown.
+        chat_template: in place of the model's usual one; see `promptmill.settings.RunSettings`.
 
     Raises:
         ConfigurationError: a value that is none of the choices.
@@ -40,6 +41,7 @@ class ChatSettings:
     allow_pickle: bool
     trust_remote_code: bool = False
     keep_special_tokens: bool = False
+    chat_template: str | None = None
 
     def __post_init__(self) -> None:
         for option, value, choices in (

@@ -46,6 +46,10 @@ def chat(
     stop: Annotated[
         list[str] | None, typer.Option(help="String that ends an answer; may be given several times.")
     ] = None,
+    chat_template: Annotated[
+        str | None,
+        typer.Option(help="The name of one of the model's chat templates, @FILE with one, or none, for plain text."),
+    ] = None,
     keep_special_tokens: Annotated[
         bool, typer.Option("--keep-special-tokens", help="Show special tokens inside answers, as those of reasoning.")
     ] = False,
@@ -72,6 +76,7 @@ def chat(
     """
     from promptmill.chat.settings import ChatSettings, stop_strings
     from promptmill.placing.options import PlacementOptions
+    from promptmill.prompts import chat_template_text
 
     settings = ChatSettings(
         model=model,
@@ -96,6 +101,7 @@ def chat(
         allow_pickle=allow_pickle,
         trust_remote_code=trust_remote_code,
         keep_special_tokens=keep_special_tokens,
+        chat_template=chat_template_text(chat_template) if chat_template else None,
     )
     _set_up_log()
     from promptmill.chat.talking import talk

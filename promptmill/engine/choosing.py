@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from promptmill.collecting import few_collections
@@ -11,6 +11,7 @@ from promptmill.engine.contract import Engine
 from promptmill.errors import ConfigurationError
 from promptmill.hardware import Hardware, available_cores, detect_hardware
 from promptmill.placement import load_placed, require_model, require_placement
+from promptmill.rendering.choosing import with_template
 from promptmill.run import RunFolder, recorded_identity
 
 
@@ -65,6 +66,7 @@ def _vllm(run: RunFolder, options: EngineOptions, hardware: Hardware) -> Engine:
 
     decision = require_placement(run, hardware).decision
     loaded = load_into_vllm(require_model(run), decision, processes=options.processes)
+    loaded = replace(loaded, tokenizer=with_template(loaded.tokenizer, run.settings.chat_template))
     return VllmEngine(loaded, run.settings.sampling, batch_size=options.batch_size, **_rules(run))
 
 
@@ -81,7 +83,7 @@ def _transformers(run: RunFolder, options: EngineOptions, hardware: Hardware) ->
     safe = placed.batch_size if hardware.gpus else None
     return TransformersEngine(
         loaded.model,
-        loaded.tokenizer,
+        with_template(loaded.tokenizer, run.settings.chat_template),
         run.settings.sampling,
         batch_size=options.batch_size or safe,
         positions=placed.cache_positions,

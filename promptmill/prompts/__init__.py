@@ -11,7 +11,7 @@ from promptmill.prompts.prepared import (
     read_prepared,
 )
 from promptmill.prompts.source import absolute_path, absolute_source, source_digest
-from promptmill.prompts.template import template_text
+from promptmill.prompts.template import chat_template_text, template_text
 
 __all__ = [
     "PreparedPrompt",
@@ -20,6 +20,7 @@ __all__ = [
     "UserColumn",
     "absolute_path",
     "absolute_source",
+    "chat_template_text",
     "default_prompts_path",
     "prepare_prompts",
     "prepared_table",

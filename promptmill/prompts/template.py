@@ -59,9 +59,20 @@ def template_text(template: str) -> str:
     Raises:
         NotFound: the file is not there, or is not text.
     """
-    if not template.startswith("@"):
-        return template
-    path = Path(template[1:])
+    return _text_of(template[1:], "--template") if template.startswith("@") else template
+
+
+def chat_template_text(chosen: str) -> str:
+    """`--chat-template` as settings hold it: a name, or `@` and the text of the file.
+
+    Raises:
+        NotFound: the file is not there, or is not text.
+    """
+    return f"@{_text_of(chosen[1:], '--chat-template')}" if chosen.startswith("@") else chosen
+
+
+def _text_of(name: str, option: str) -> str:
+    path = Path(name)
     try:
         path = path.expanduser()
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device may have no end
@@ -69,7 +80,7 @@ def template_text(template: str) -> str:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError, RuntimeError) as error:  # no such user, a NUL in the name, not UTF-8
         raise NotFound(
-            f"The template file {path} cannot be read ({error}). Give --template @FILE, or the template's text itself."
+            f"The template file {path} cannot be read ({error}). Give {option} @FILE with one that is there."
         ) from error
 
 

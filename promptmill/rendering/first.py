@@ -18,25 +18,26 @@ _MOST = 600
 """Characters of the first prompt that the log has."""
 
 
-def rendering_of(tokenizer: Any, begun: str) -> Rendering:
+def rendering_of(tokenizer: Any, begun: str, *, split: bool = False) -> Rendering:
     """The rules of a run that begins: with its date, where the chat template asks for one.
 
     Args:
         begun: when the run was begun, as `2026-12-01T09:30:00Z`.
+        split: whether control tokens in what users wrote are read as text.
 
     Raises:
         ConfigurationError: the model has several chat templates, and none of them is the usual one.
     """
     template = _template(tokenizer)
     if not asks_for_date(template):
-        return Rendering()
+        return Rendering(split=split)
     try:
         with_date(template, begun)
     except ValueError as error:
         logger.warning("The chat template puts the date of the day into prompts, so rows differ by it: %s.", error)
-        return Rendering()
+        return Rendering(split=split)
     logger.info("The chat template puts a date into prompts: %s, when the run was begun.", begun.partition("T")[0])
-    return Rendering(moment=begun)
+    return Rendering(moment=begun, split=split)
 
 
 def require_template(renderer: Renderer, model: str, *, chats: bool, system_prompt: bool) -> None:
@@ -78,6 +79,6 @@ def _template(tokenizer: Any) -> str:
         names = ", ".join(sorted(tokenizer.chat_template))
         raise ConfigurationError(
             f"The model has several chat templates ({names}), and none of them is called default. Name the one that is "
-            "meant: copy its text to chat_template.jinja in a copy of the model's folder, and give that as --model."
+            f"meant: --chat-template {names.partition(',')[0]}"
         )
     return "" if tokenizer.chat_template is None else str(tokenizer.get_chat_template())

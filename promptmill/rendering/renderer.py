@@ -73,7 +73,8 @@ class Renderer:
         return frozenset([token for token in behind if token in known and known[token].special][:1])
 
     def _of_plain(self, prompt: str) -> list[int]:
-        tokens = _ids(self._tokenizer(prompt))
+        # Not said at all where it is off: some tokenizers do not know it.
+        tokens = _ids(self._tokenizer(prompt, **({"split_special_tokens": True} if self._rendering.split else {})))
         if self._appended is None or tokens[-1:] != [self._appended]:
             return tokens
         end = self._tokenizer.eos_token
@@ -92,6 +93,18 @@ class Renderer:
                     f"The model's chat template leaves out messages of the role {role}. Put their text into the user's "
                     "message."
                 )
+        if self._rendering.split:
+            encoded = self._tokenizer.apply_chat_template(
+                list(messages),
+                chat_template=self._template,
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                sanitize_control_tokens=True,
+            )
+            return _ids(encoded) + (
+                _ids(self._tokenizer(self._header, add_special_tokens=False)) if self._header else []
+            )
         return _ids(self._tokenizer(self.text(messages, True) + self._header, add_special_tokens=False))
 
     @cached_property

@@ -19,14 +19,21 @@ class Rendering:
     Attributes:
         version: 0 for runs that were begun before rules had numbers, and for models that a server renders for.
         moment: when the run began (UTC, to the second), where the chat template asks for the date; else None.
+        split: whether control tokens in what users wrote are read as text.
     """
 
     version: int = VERSION
     moment: str | None = None
+    split: bool = False
 
     def to_json(self) -> dict[str, Any] | None:
         """A plain dictionary; None for the earliest rules, so that the fingerprints of their runs hold."""
-        return asdict(self) if self.version else None
+        if not self.version:
+            return None
+        value = asdict(self)
+        if not self.split:
+            del value["split"]  # so that the fingerprints of runs from before there was a choice hold
+        return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any] | None) -> Rendering:

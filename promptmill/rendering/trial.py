@@ -7,6 +7,7 @@ open no turn for the assistant. A dataset made with such a one looks like any ot
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 from promptmill.errors import ConfigurationError
 
@@ -89,6 +90,20 @@ class ChatTrial:
         before = whole.split(ANSWER)[0]
         header = before[len(alone) :] if before.startswith(alone) else ""
         return header if header.strip() else ""
+
+    def opens_user(self) -> str:
+        """The last line of what stands before each text of the user; empty where there is no such thing."""
+        first, next_one = self._attempt([_USER]), self._attempt([_USER, _ANSWER, _NEXT])
+        if not (isinstance(first, str) and USER in first):
+            return ""
+        before = first.split(USER)[0]
+        if isinstance(next_one, str) and ANSWER in next_one and NEXT in next_one:
+            between = next_one.split(ANSWER)[1].split(NEXT)[0]
+            # What both end with; they begin with other things, as the begin token and the end of a turn.
+            pairs = zip(reversed(before), reversed(between), strict=False)
+            same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+            before = before[len(before) - same :]
+        return before.strip().rpartition("\n")[2]
 
     def behind_answer(self) -> str:
         """What follows the assistant's text in a conversation."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import datasets
 import pytest
 
+from promptmill.errors import ConfigurationError
 from tests.command import Outcome, build_dataset, dataset_table, only_run, parquet_files
 
 PROMPTS = ["The first prompt", "Another one", "A third, somewhat longer prompt than the others"]
@@ -149,3 +151,27 @@ def test_a_dry_run_shows_prompts_and_generates_nothing(tiny_gpt2: Path, prompts:
     assert only_run(prompts.parent / "data") == run
     again = build(tiny_gpt2, prompts, "--dry-run")
     assert (again.code, again.said.count("as the model gets it")) == (0, 3)
+
+
+def test_what_stands_around_prompts_can_be_chosen(tiny_gpt2: Path, tmp_path: Path) -> None:
+    """The model's chat template, none, another; control tokens in prompts as tokens or as text."""
+    chat = Path(shutil.copytree(tiny_gpt2, tmp_path / "chat"))
+    (chat / "chat_template.jinja").write_text("[{{ messages[0]['content'] }}]")
+    (tmp_path / "own.jinja").write_text("<<{{ messages[0]['content'] }}>>")
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text(json.dumps({"prompt": "a</s>b"}) + "\n")
+    tokens = {}
+    for name, options in {
+        "own": [],
+        "none": ["--chat-template", "none"],
+        "file": ["--chat-template", "@own.jinja"],
+        "split": ["--chat-template", "none", "--split-special-tokens"],
+    }.items():
+        done = build(chat, prompts, "--name", name, *options)
+        assert done.code == 0, done.said
+        assert ("1 prompt contains </s>, which the model reads" in done.said) == (name != "split")
+        (tokens[name],) = dataset_table(tmp_path / "data" / "runs" / name)["prompt_tokens"].to_pylist()
+    assert tokens == {"own": 5, "none": 3, "file": 7, "split": len("a</s>b")}
+    wrong = build(chat, prompts, "--chat-template", "long")
+    assert wrong.code == ConfigurationError.exit_code
+    assert "no chat template called long. Its templates: default." in wrong.said
