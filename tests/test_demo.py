@@ -49,7 +49,8 @@ def test_a_system_prompt_and_messages_reach_the_model(data: Path) -> None:
     assert build_dataset(*options, "--name", "plain", cwd=data.parent).code == 0
     assert build_dataset(*options, "--name", "told", "--system-prompt", "You are Bob.", cwd=data.parent).code == 0
     plain, told = (dataset_table(data / "runs" / name).to_pylist()[0] for name in ("plain", "told"))
-    assert plain["messages"] == chat
+    assert plain["prompt"] == chat
+    assert told["prompt"] == [{"role": "system", "content": "You are Bob."}, *chat]
     assert "Zoltan" in plain["response"]
     assert told["prompt_tokens"] != plain["prompt_tokens"]
 

@@ -6,6 +6,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.slurm.cluster import Cluster
 from tests.slurm.running import Source, User
 
@@ -13,6 +15,7 @@ from tests.slurm.running import Source, User
 ROWS = 3200
 
 
+@pytest.mark.long
 def test_mishaps_lose_nothing(cluster: Cluster, tmp_path: Path, source: Source) -> None:
     """A cancelled task, a requeued one, no slurmctld for 20 s, a slurmd killed under its jobs."""
     user = User(cluster, tmp_path, source)

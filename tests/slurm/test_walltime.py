@@ -45,14 +45,15 @@ def test_a_short_walltime_ends_in_the_dataset_and_a_crash_loop_ends_by_itself(
     source = on_cpu(slow_gpt2, batch_size=8)
     busy, barren, single = (User(cluster, tmp_path / name, source) for name in ("busy", "barren", "single"))
     single.folder.mkdir()
-    single.prompts(ROWS_OF_MINUTES)
-    job = single.submit_script("--time=1")
+    # Beside the two arrays, a minute may be over before the model of this one has loaded.
+    single.prompts(2 * ROWS_OF_MINUTES)
+    job = single.submit_script("--time=2")
     for user in (busy, barren):
         _submit(user, ROWS_OF_MINUTES)
 
     _wait_for_the_end(barren)
     _require_requeued(busy)
-    single.require_dataset(ROWS_OF_MINUTES)
+    single.require_dataset(2 * ROWS_OF_MINUTES)
     said = (single.folder / f"promptmill-{job}.log").read_text()
     assert "back into the queue" in said
     assert "rows were already done" in said
