@@ -271,7 +271,9 @@ def _tried_rendering(
     form = PromptForm(chat, settings.system_prompt, samples=1, run_seed=settings.seed)
     for request in form.requests(read_prepared(run.prompts_table, 0, shown)):
         which = "The first prompt" if shown == 1 else f"Prompt {request.position + 1}"
-        say_prompt(which, renderer, request.prompt, request.messages)
+        text = say_prompt(which, renderer, request.prompt, request.messages)
+        if request.position == 0 and text is not None:
+            write_json(run.first_prompt, {"text": text})  # for the report
     return rendering
 
 

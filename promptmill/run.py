@@ -74,6 +74,11 @@ class RunFolder:
         """The prepared prompts."""
         return self.path / "prompts" / "prompts.parquet"
 
+    @property
+    def first_prompt(self) -> Path:
+        """The first prompt as the model gets it."""
+        return self.path / "first-prompt.json"
+
     def placement(self, hardware: str) -> Path:
         """How the model lies on one kind of hardware."""
         return self.path / f"placement-{hardware}.json"

@@ -55,18 +55,23 @@ def require_template(renderer: Renderer, model: str, *, chats: bool, system_prom
         renderer.trial.require_system_prompt(model)
 
 
-def say_prompt(which: str, renderer: Renderer, prompt: str | None, messages: Sequence[Message] | None) -> None:
+def say_prompt(which: str, renderer: Renderer, prompt: str | None, messages: Sequence[Message] | None) -> str | None:
     """Log a prompt as the model gets it: what stands around it is the likeliest thing to be wrong.
 
     Args:
         which: what it is called, as `The first prompt`.
+
+    Returns:
+        Its text as the model gets it, shortened; None if it cannot be rendered.
     """
     try:
         tokens = renderer.tokens(prompt, messages)
     except Exception as error:  # of this row alone; it becomes a row of error, and others may do
         logger.warning("%s can't be rendered: %s", which, error)
-        return
-    logger.info("%s as the model gets it, %d tokens: %r", which, len(tokens), shortened(renderer.decoded(tokens)))
+        return None
+    text = shortened(renderer.decoded(tokens))
+    logger.info("%s as the model gets it, %d tokens: %r", which, len(tokens), text)
+    return text
 
 
 def shortened(text: str) -> str:

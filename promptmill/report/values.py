@@ -198,6 +198,7 @@ class Report:
 
     Attributes:
         cost: of the rows, in the money of the price that was named; None if none was.
+        first_prompt: as the model gets it, shortened; None where a server renders it.
     """
 
     name: str
@@ -213,3 +214,4 @@ class Report:
     command: str
     cost: float | None
     unreadable: tuple[str, ...]
+    first_prompt: str | None

@@ -9,7 +9,7 @@ from promptmill.card import command, made_with
 from promptmill.columns import layout_of
 from promptmill.cost import recorded_price
 from promptmill.errors import NotFound
-from promptmill.files import atomic_write
+from promptmill.files import atomic_write, read_json
 from promptmill.plan import recorded_manifest
 from promptmill.prompts import default_prompts_path
 from promptmill.report.counting import RowCounter, sampled_indices
@@ -75,7 +75,13 @@ def read_report(run: RunFolder) -> Report:
         command=command(settings, identity, typed, layout_of(run)),
         cost=None if price is None else price.of(counts.prompt_tokens, counts.completion_tokens),
         unreadable=tuple(sorted(set(source.unreadable))),
+        first_prompt=_first_prompt(run),
     )
+
+
+def _first_prompt(run: RunFolder) -> str | None:
+    value = read_json(run.first_prompt)
+    return str(value["text"]) if isinstance(value, dict) and "text" in value else None
 
 
 def _end(run: RunFolder) -> RunEnd:

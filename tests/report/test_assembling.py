@@ -24,6 +24,7 @@ def test_a_dataset_comes_with_its_report_and_picture(tiny_gpt2: Path, tmp_path: 
     run = only_run(tmp_path / "data")
     page = (run / "report.html").read_text()
     assert "40 rows are there" in page
+    assert "The first prompt as the model gets it" in page
     assert "number 17" in page or "number 3" in page
     assert "tokens/s" in page
     assert list((run / "progress").glob("*.jsonl"))

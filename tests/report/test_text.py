@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from promptmill.files import write_json
+from promptmill.report.page import page
 from promptmill.report.text import visible
 from promptmill.report.verdict import share
+from promptmill.report.writing import read_report
+from tests.report.runs import answered, run_of
 
 
 @pytest.mark.parametrize(
@@ -41,3 +47,13 @@ def test_a_long_text_is_cut_and_says_so() -> None:
 def test_few_are_not_told_as_none_nor_almost_all_as_all(part: int, whole: int, text: str) -> None:
     """One failed row of a million is one."""
     assert share(part, whole).replace("\N{NO-BREAK SPACE}", " ") == text
+
+
+def test_the_first_prompt_is_shown_as_the_model_gets_it(tmp_path: Path) -> None:
+    """Where the run has noted it; not where a server renders it, or a version before this one began the run."""
+    run = run_of(tmp_path, answered("one", "two"))
+    assert "as the model gets it" not in page(read_report(run))
+    write_json(run.first_prompt, {"text": "<|im_start|>user\n</pre><script>"})
+    shown = page(read_report(run))
+    assert "The first prompt as the model gets it" in shown
+    assert "&lt;|im_start|&gt;user\n&lt;/pre&gt;&lt;script&gt;</pre>" in shown
