@@ -50,14 +50,26 @@ def names_in(folder: Path) -> set[str]:
 
 
 def read_adapter(folder: Path) -> Adapter:
+    """What the config of a whole adapter says.
+
+    Raises:
+        As `read_config`.
+        ConfigurationError: its weights are a pickle.
+        EngineError: there are none.
+    """
+    adapter = read_config(folder)
+    _require_weights(folder)
+    return adapter
+
+
+def read_config(folder: Path) -> Adapter:
     """What an adapter's config says, and whether it is one that can be loaded.
 
     Raises:
         ConfigurationError: it names no base model, or is of a kind that is not loaded.
-        EngineError: its config is damaged, or there are no weights beside it.
+        EngineError: its config is damaged.
     """
     config = _config(folder / CONFIG)
-    _require_weights(folder)
     _require_kind(folder, config)
     base, revision = config.get("base_model_name_or_path"), config.get("revision")
     if not isinstance(base, str) or not base:
