@@ -372,8 +372,8 @@ def _checked_folder(typed: str) -> Path:
         )
     if not any((folder / name).is_file() for name in ("config.json", adapters.CONFIG)):
         raise ConfigurationError(
-            f"--model {typed}: the folder has neither config.json nor {adapters.CONFIG}, so it is not a Hugging Face "
-            "model. Save one there with `model.save_pretrained(folder)` and `tokenizer.save_pretrained(folder)`."
+            f"--model {typed}: the folder has no config.json and no {adapters.CONFIG}, so it is not a Hugging "
+            "Face model. Save one there with `model.save_pretrained(folder)` and `tokenizer.save_pretrained(folder)`."
         )
     return folder
 

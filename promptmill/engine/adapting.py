@@ -44,6 +44,8 @@ _CURE = "Check base_model_name_or_path in its adapter_config.json, or copy the w
 def _wrapped(base: Any, folder: Path) -> tuple[Any, list[str], list[str]]:
     """The model with the adapter's layers; tensors of the adapter without a place, and places without a tensor."""
     from peft import PeftConfig, PeftModel
+    from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
+    from peft.utils import load_peft_weights, set_peft_model_state_dict
 
     with warnings.catch_warnings():
         # It warns of names that transformers will drop, and of keys of a newer peft; what matters is checked here.
@@ -52,8 +54,10 @@ def _wrapped(base: Any, folder: Path) -> tuple[Any, list[str], list[str]]:
         config.inference_mode = True
         _make_room(base, folder)
         wrapped = PeftModel(base, config)
-        result = wrapped.load_adapter(str(folder), "default", torch_device="cpu")
-    return wrapped, list(result.unexpected_keys), list(result.missing_keys)
+        # Not its load_adapter, which spreads a model anew that a device map has put onto the CPU.
+        result = set_peft_model_state_dict(wrapped, load_peft_weights(str(folder), device="cpu"))
+    prefix = PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type]
+    return wrapped, list(result.unexpected_keys), [name for name in result.missing_keys if prefix in name]
 
 
 def _make_room(base: Any, folder: Path) -> None:

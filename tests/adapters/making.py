@@ -33,7 +33,7 @@ def save_adapter(folder: Path, base: Path | str, config: Any = None, model: Any 
             with torch.no_grad():
                 weight.add_(torch.randn_like(weight) * (0.01 if "magnitude" in name else 0.3))
     wrapped.peft_config["default"].base_model_name_or_path = str(base)
-    wrapped.save_pretrained(folder)
+    wrapped.save_pretrained(folder, save_embedding_layers=False)  # "auto" would ask the Hub about the base
     return folder
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from promptmill.adapters import CONFIG, WEIGHTS
-from promptmill.errors import ConfigurationError, HubUnavailable, NotFound
+from promptmill.errors import AccessDenied, ConfigurationError, NotFound
 from promptmill.fitting.sources import read_source
 from promptmill.hub.weights import needed_files
 from promptmill.model import have_model, is_at_hand, pin_model
@@ -60,7 +60,7 @@ def test_both_are_fetched_and_pinned(hub_adapter: HubServer, tmp_path: Path) -> 
 def test_a_base_that_is_not_there(hub_adapter: HubServer, tmp_path: Path) -> None:
     """The message names both; nothing is taken for fetched."""
     hub_adapter.delete(BASE)
-    with pytest.raises((NotFound, HubUnavailable), match=f"the base model that the adapter {ADAPTER} names"):
+    with pytest.raises((NotFound, AccessDenied), match=f"the base model that the adapter {ADAPTER} names"):
         have_model(ADAPTER, None, tmp_path / "data")
     assert not is_at_hand(ADAPTER, None, tmp_path / "data")
 
