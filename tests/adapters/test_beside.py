@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
 
 from promptmill.engine.loading import LoadPlan, load_model
+from promptmill.model import have_model
 from tests.adapters.making import save_adapter, save_base
 
 
@@ -22,3 +24,11 @@ def test_the_whole_model_is_loaded_without_it(tmp_path: Path) -> None:
     loaded = load_model(LoadPlan(str(both), "float32")).model.state_dict()
     assert loaded.keys() == plain.keys()
     assert all(torch.equal(weight, plain[name]) for name, weight in loaded.items())
+
+
+def test_the_log_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Which of the two is used."""
+    both = save_adapter(save_base(tmp_path / "both"), "gpt2")
+    pinned = have_model(str(both), None, tmp_path / "data")
+    assert pinned.base is None
+    assert "the model is used, without the adapter" in caplog.text
