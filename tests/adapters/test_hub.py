@@ -31,6 +31,8 @@ def hub_adapter(here: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    url = here.hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url)
     base = save_base(tmp_path / "base")
     here.hub.add_model(BASE, {**files(base), "README.md": b"---\nlicense: mit\n---\n"})
     here.hub.add_model(ADAPTER, {**files(save_adapter(tmp_path / "adapter", BASE)), "README.md": b"# A"})
