@@ -55,7 +55,7 @@ def _wrapped(base: Any, folder: Path) -> tuple[Any, list[str], list[str]]:
         _make_room(base, folder)
         wrapped = PeftModel(base, config)
         # Not its load_adapter, which spreads a model anew that a device map has put onto the CPU.
-        result = set_peft_model_state_dict(wrapped, load_peft_weights(str(folder), device="cpu"))
+        result: Any = set_peft_model_state_dict(wrapped, load_peft_weights(str(folder), device="cpu"))
     prefix = PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type]
     return wrapped, list(result.unexpected_keys), [name for name in result.missing_keys if prefix in name]
 
