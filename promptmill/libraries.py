@@ -16,6 +16,7 @@ _LIBRARIES = (
     "transformers",
     "accelerate",
     "bitsandbytes",
+    "peft",
     "tokenizers",
     "numba",
     "datasets",

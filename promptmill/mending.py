@@ -17,7 +17,7 @@ from promptmill.assemble import DatasetManifest, listed_dataset
 from promptmill.endpoint.record import recorded_served
 from promptmill.errors import ConfigurationError, StorageError
 from promptmill.files import read_json, set_aside, sha256_of
-from promptmill.model import recorded_model
+from promptmill.model import PinnedModel, recorded_model
 from promptmill.placement import Placement
 from promptmill.plan import recorded_manifest
 from promptmill.run import Identity, RunFolder, is_open, recorded_identity
@@ -70,7 +70,7 @@ def mend(run: RunFolder) -> None:
     elif prompts is not None and identity is not None and prompts.prompts.sha256 != identity.prompts:
         _aside(run.prompts)
     model = _mended(run.model, lambda: recorded_model(run.model))
-    if model is not None and identity is not None and model.revision != identity.revision:
+    if model is not None and identity is not None and _revisions(model) != (identity.revision, identity.base):
         _aside(run.model)
     served = _mended(run.server, lambda: recorded_served(run))
     if served is not None and identity is not None and served.identity != identity.served:
@@ -81,6 +81,10 @@ def mend(run: RunFolder) -> None:
     if dataset is not None:
         verify_dataset(run, dataset.files)
     _mended(run.published, lambda: dict(read_json(run.published)))  # type: ignore[arg-type]
+
+
+def _revisions(model: PinnedModel) -> tuple[str, str | None]:
+    return model.revision, None if model.base is None else model.base.revision
 
 
 def _mended(path: Path, read: Callable[[], T]) -> T | None:
@@ -130,6 +134,7 @@ def _with_settings(identity: Identity, settings: RunSettings) -> Identity:
         quantization=identity.quantization,
         served=identity.served,
         rendering=identity.rendering,
+        base=identity.base,
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from promptmill import adapters
 from promptmill.demo import ensure_demo_model
-from promptmill.errors import ConfigurationError, HubUnavailable, NotFound
+from promptmill.errors import AccessDenied, ConfigurationError, HubUnavailable, NotFound
 from promptmill.files import create_json, read_json, write_json
 from promptmill.hub.cached import cached_model
 from promptmill.hub.download import Resolved, download_model, resolve
@@ -40,6 +41,7 @@ class PinnedModel:
         license: as the model's card states it; None if it does not.
         code: whether the Python files of a Hub model are among its files.
         digests: SHA-256 of each file of a folder.
+        base: where it is an adapter, the model that it changes.
     """
 
     model: str
@@ -52,12 +54,15 @@ class PinnedModel:
     license: str | None = None
     code: bool = False
     digests: dict[str, str] = field(default_factory=dict)
+    base: PinnedModel | None = None
 
     def is_on_disk(self) -> bool:
-        """Whether every file is there in its full length, and as it was when it was verified."""
+        """Whether every file is there in its full length, and as it was when it was verified; the base's as well."""
         folder = Path(self.folder)
-        return all(_size(folder / name) == size for name, size in self.files.items()) and all(
-            _changed(folder / name) == moment for name, moment in self.changed.items()
+        return (
+            (self.base is None or self.base.is_on_disk())
+            and all(_size(folder / name) == size for name, size in self.files.items())
+            and all(_changed(folder / name) == moment for name, moment in self.changed.items())
         )
 
 
@@ -102,6 +107,7 @@ def pin_model(
     pin: Path,
     *,
     fixed: str | None = None,
+    fixed_base: str | None = None,
     allow_pickle: bool = False,
     remote_code: bool = False,
 ) -> PinnedModel:
@@ -109,6 +115,7 @@ def pin_model(
 
     Args:
         fixed: commit or digest in the run's identity, which holds where the pin is gone; None before there is one.
+        fixed_base: likewise of the model that an adapter changes.
 
     Raises:
         AccessDenied, NotFound, HubUnavailable: see `promptmill.hub.errors`.
@@ -119,24 +126,85 @@ def pin_model(
     if pinned is not None and pinned.is_on_disk():
         return pinned
     known = fixed if pinned is None else pinned.revision
-    fresh = have_model(model, known or revision, data, allow_pickle=allow_pickle, remote_code=remote_code)
+    known_base = fixed_base if pinned is None or pinned.base is None else pinned.base.revision
+    fresh = have_model(
+        model,
+        known or revision,
+        data,
+        allow_pickle=allow_pickle,
+        remote_code=remote_code,
+        base_revision=known_base,
+    )
     if known is not None and known != fresh.revision:
         fresh = _as_begun(fresh, known, pinned)
+    if known_base is not None and fresh.base is not None and known_base != fresh.base.revision:
+        fresh = replace(fresh, base=_as_begun(fresh.base, known_base, pinned and pinned.base))
     if not create_json(pin, asdict(fresh)):
         write_json(pin, asdict(fresh))
     return fresh
 
 
 def have_model(
-    model: str, revision: str | None, data: Path, *, allow_pickle: bool = False, remote_code: bool = False
+    model: str,
+    revision: str | None,
+    data: Path,
+    *,
+    allow_pickle: bool = False,
+    remote_code: bool = False,
+    base_revision: str | None = None,
 ) -> PinnedModel:
-    """Have the model on disk, and write down in the data folder which commit that is.
+    """Have the model on disk, of an adapter its base as well, and write down in the data folder which commits.
 
     Where the Hub cannot be asked, the commit that was fetched last for this revision serves.
+
+    Args:
+        base_revision: of the model that an adapter changes; None for the one that its config names, or main.
 
     Raises:
         As `pin_model`.
     """
+    found = _have(model, revision, data, allow_pickle=allow_pickle, remote_code=remote_code)
+    if adapters.CONFIG not in found.files:
+        return found
+    if not adapters.is_adapter(found.files):
+        logger.warning(
+            "%s holds a whole model and an adapter beside it: the model is used, without the adapter.", model
+        )
+        return found
+    adapter = adapters.read_adapter(Path(found.folder))
+    name = _base_of(found, adapter.base)
+    logger.info("%s is an adapter of %s.", model, name)
+    revision = base_revision or (adapter.revision if kind_of(name) == "hub" else None)
+    try:
+        base = _have(name, revision, data, allow_pickle=allow_pickle, remote_code=remote_code)
+    except (AccessDenied, NotFound, HubUnavailable) as error:
+        raise type(error)(f"{error} It is the base model that the adapter {model} names.") from error
+    if adapters.is_adapter(base.files):
+        raise ConfigurationError(
+            f"The base model of {model} is {name}, which is an adapter itself. Merge that into its own base model with "
+            "peft (`merge_and_unload`), and name the folder as base_model_name_or_path."
+        )
+    return _written(data, replace(found, base=base, license=found.license or base.license))
+
+
+def _base_of(adapter: PinnedModel, named: str) -> str:
+    """The base as settings hold a model.
+
+    Raises:
+        ConfigurationError: there is no such folder on this machine, it holds no model, or the name is none of one.
+    """
+    try:
+        return checked_model(named)
+    except (NotFound, ConfigurationError) as error:
+        first = f"Download {adapter.model} into a folder, and give --model that. " if adapter.kind == "hub" else ""
+        raise ConfigurationError(
+            f"The adapter {adapter.model} names {named!r} as its base model, which is no model on this machine and no "
+            f"Hub repo id. {first}Correct base_model_name_or_path in its {adapters.CONFIG}: a Hub id, or a folder that "
+            "holds the whole model."
+        ) from error
+
+
+def _have(model: str, revision: str | None, data: Path, *, allow_pickle: bool, remote_code: bool) -> PinnedModel:
     kind = kind_of(model)
     if kind == "hub":
         return _have_hub_model(model, revision, data, allow_pickle=allow_pickle, remote_code=remote_code)
@@ -153,13 +221,19 @@ def is_at_hand(
     pinned = recorded_model(pin) if pin is not None else None
     if pinned is not None:
         return pinned.is_on_disk()
-    return _fetched_before(model, revision, data, code=remote_code) is not None
+    found = _fetched_before(model, revision, data, code=remote_code)
+    return found is not None and (found.base is not None or not adapters.is_adapter(found.files))
 
 
 def recorded_model(pin: Path) -> PinnedModel | None:
     """The model that a run is pinned to; None if it is not yet."""
     value = read_json(pin)
-    return None if value is None else PinnedModel(**value)
+    return None if value is None else _read(value)
+
+
+def _read(value: dict[str, Any]) -> PinnedModel:
+    base = value.get("base")
+    return PinnedModel(**{**value, "base": None if base is None else _read(base)})
 
 
 def is_in_cache(model: str, revision: str | None, *, allow_pickle: bool = False, remote_code: bool = False) -> bool:
@@ -296,10 +370,10 @@ def _checked_folder(typed: str) -> Path:
         raise NotFound(
             f"--model {typed}: there is no such folder. Give a folder, a Hub repo id such as gpt2, or `demo`."
         )
-    if not (folder / "config.json").is_file():
+    if not any((folder / name).is_file() for name in ("config.json", adapters.CONFIG)):
         raise ConfigurationError(
-            f"--model {typed}: the folder has no config.json, so it is not a Hugging Face model. "
-            "Save one there with `model.save_pretrained(folder)` and `tokenizer.save_pretrained(folder)`."
+            f"--model {typed}: the folder has no config.json and no {adapters.CONFIG}, so it is not a Hugging "
+            "Face model. Save one there with `model.save_pretrained(folder)` and `tokenizer.save_pretrained(folder)`."
         )
     return folder
 

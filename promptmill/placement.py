@@ -17,7 +17,7 @@ from promptmill.generate import PromptForm
 from promptmill.hardware import Hardware
 from promptmill.model import PinnedModel, recorded_model
 from promptmill.placing.calibrate import Measured, calibrate
-from promptmill.placing.checkpoint import Checkpoint, inspect_checkpoint
+from promptmill.placing.checkpoint import Checkpoint, inspect_model
 from promptmill.placing.decision import Decision
 from promptmill.placing.memory import Workload
 from promptmill.placing.options import PlacementOptions
@@ -116,9 +116,14 @@ def place_model(
         return known
     pinned = require_model(run)
     checkpoint = _checkpoint(run, pinned)
+    if run.settings.engine == "vllm" and checkpoint.adapter is not None:
+        raise ConfigurationError(
+            f"--engine vllm loads no adapters, and {pinned.model} is one. Leave --engine out, or merge it into its "
+            "base model with peft (`merge_and_unload`), save that, and give --model its folder."
+        )
     checkpoint.require_not_again(run.settings.quantization)
     checkpoint.require_backend()
-    tokenizer = _tokenizer(run, pinned, checkpoint)
+    tokenizer = _tokenizer(run, checkpoint)
     template = None if tokenizer.chat_template is None else str(tokenizer.chat_template)
     _require_prompts_fit(run.settings, prompts, pinned.model, chat=template is not None)
     rendering = _tried_rendering(run, tokenizer, prompts, pinned.model)
@@ -143,7 +148,7 @@ def show_prompts(run: RunFolder, prompts: PreparedPrompts, most: int) -> None:
     """
     pinned = require_model(run)
     checkpoint = _checkpoint(run, pinned)
-    tokenizer = _tokenizer(run, pinned, checkpoint)
+    tokenizer = _tokenizer(run, checkpoint)
     _require_prompts_fit(run.settings, prompts, pinned.model, chat=tokenizer.chat_template is not None)
     _tried_rendering(run, tokenizer, prompts, pinned.model, shown=min(most, prompts.rows))
 
@@ -198,13 +203,13 @@ def require_model(run: RunFolder) -> PinnedModel:
     return pinned
 
 
-def _tokenizer(run: RunFolder, pinned: PinnedModel, checkpoint: Checkpoint) -> Any:
-    tokenizer = load_tokenizer(pinned.folder, checkpoint.gguf, remote_code=checkpoint.remote_code)
+def _tokenizer(run: RunFolder, checkpoint: Checkpoint) -> Any:
+    tokenizer = load_tokenizer(checkpoint.tokenizer, checkpoint.gguf, remote_code=checkpoint.remote_code)
     return with_template(tokenizer, run.settings.chat_template)
 
 
 def _checkpoint(run: RunFolder, pinned: PinnedModel) -> Checkpoint:
-    return inspect_checkpoint(pinned.folder, remote_code=run.settings.trust_remote_code)
+    return inspect_model(pinned, remote_code=run.settings.trust_remote_code)
 
 
 def _decided(run: RunFolder, checkpoint: Checkpoint, hardware: Hardware, options: PlacementOptions) -> Decision:
@@ -266,7 +271,8 @@ def _tried_rendering(
     if rendering != EARLIEST:
         trial = renderer.trial if chat else None
         say_control_tokens(run.prompts_table, tokenizer, trial, split=rendering.split)
-    if (told := recommendation(require_model(run).folder, settings.sampling)) is not None:
+    pinned = require_model(run)
+    if (told := recommendation((pinned.base or pinned).folder, settings.sampling)) is not None:
         logger.warning("%s", told)
     form = PromptForm(chat, settings.system_prompt, samples=1, run_seed=settings.seed)
     for request in form.requests(read_prepared(run.prompts_table, 0, shown)):
@@ -292,12 +298,16 @@ def _fixed_identity(
         earlier = _identity(run.settings, pinned, prompts, digest, decision, EARLIEST)
         wanted = earlier if earlier.fingerprint in rows else wanted
     fixed = fix_identity(run, wanted)
-    if (fixed.revision, fixed.prompts, fixed.chat_template) != (wanted.revision, wanted.prompts, wanted.chat_template):
+    if _content(fixed) != _content(wanted):
         raise ConfigurationError(
             f"The model or the prompts of {run.path} are not those that the run was begun with "
             f"(see {run.identity.name}). Restore them, or start again with another --name."
         )
     return fixed
+
+
+def _content(identity: Identity) -> tuple[str | None, ...]:
+    return identity.revision, identity.base, identity.prompts, identity.chat_template
 
 
 def _identity(
@@ -316,6 +326,7 @@ def _identity(
         dtype=decision.dtype,
         quantization=decision.quantization,
         rendering=rendering,
+        base=None if pinned.base is None else pinned.base.revision,
     )
 
 

@@ -142,6 +142,7 @@ class Identity:
         fingerprint: SHA-256 of the settings and all of the above and below.
         served: for a model that a server has: the `api` that it is asked through, and what the server says `about` it.
         rendering: which rules turn prompts into tokens, and tokens into text.
+        base: where the model is an adapter, the commit of the model that it changes, or the digest of its folder.
     """
 
     revision: str | None
@@ -152,6 +153,7 @@ class Identity:
     fingerprint: str
     served: dict[str, Any] | None = None
     rendering: Rendering = EARLIEST
+    base: str | None = None
 
     @property
     def chat(self) -> bool:
@@ -170,6 +172,7 @@ class Identity:
         quantization: str | None,
         served: dict[str, Any] | None = None,
         rendering: Rendering = EARLIEST,
+        base: str | None = None,
     ) -> Identity:
         """The identity of a run with these settings and resolved choices."""
         resolved: dict[str, Any] = {
@@ -183,8 +186,10 @@ class Identity:
             resolved["served"] = served
         if rendering != EARLIEST:
             resolved["rendering"] = rendering.to_json()
+        if base is not None:
+            resolved["base"] = base
         fingerprint = canonical_hash({"format": FORMAT, "settings": settings.to_json(), "resolved": resolved})
-        return cls(revision, prompts, chat_template, dtype, quantization, fingerprint, served, rendering)
+        return cls(revision, prompts, chat_template, dtype, quantization, fingerprint, served, rendering, base)
 
 
 def open_run(run: RunFolder, settings: RunSettings, prompts_source: str, columns: str | None = None) -> None:
@@ -258,6 +263,8 @@ def fix_identity(run: RunFolder, identity: Identity) -> Identity:
     value = {**asdict(identity), "rendering": identity.rendering.to_json()}
     if identity.rendering == EARLIEST:
         del value["rendering"]
+    if identity.base is None:
+        del value["base"]
     create_json(run.identity, value)
     return recorded_identity(run)
 

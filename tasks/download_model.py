@@ -34,12 +34,14 @@ class DownloadModel(Stage):
         """Resolve, download, verify, write down."""
         settings = self.folder.settings
         run = self.folder
+        identity = recorded_identity(run) if run.identity.exists() else None
         pin_model(
             settings.model,
             settings.revision,
             run.data,
             run.model,
-            fixed=recorded_identity(run).revision if run.identity.exists() else None,
+            fixed=None if identity is None else identity.revision,
+            fixed_base=None if identity is None else identity.base,
             allow_pickle=self.allow_pickle,
             remote_code=settings.trust_remote_code,
         )

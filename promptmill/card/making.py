@@ -54,9 +54,9 @@ def made_with(run: RunFolder, identity: Identity, manifest: PromptsManifest, sou
 
 def _recommended(pinned: PinnedModel | None, sampling: SamplingParameters) -> dict[str, str]:
     """What the model's own file recommends and the rows were not made with."""
-    if pinned is None or not Path(pinned.folder).is_dir():
+    if pinned is None or not Path((pinned.base or pinned).folder).is_dir():
         return {}
-    values = recommended(pinned.folder, sampling)
+    values = recommended((pinned.base or pinned).folder, sampling)
     told = ", ".join(f"{name} {value}" for name, value in values.items())
     return {"recommended by the model": f"{told} (not followed)"} if told else {}
 

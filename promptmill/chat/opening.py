@@ -13,7 +13,7 @@ from promptmill.errors import ConfigurationError, HubUnavailable
 from promptmill.hardware import detect_hardware
 from promptmill.hub.auth import check_access
 from promptmill.model import PinnedModel, checked_model, have_model, is_at_hand, is_in_cache, kind_of
-from promptmill.placing.checkpoint import inspect_checkpoint
+from promptmill.placing.checkpoint import inspect_model
 from promptmill.placing.decision import Decision
 from promptmill.placing.memory import Workload
 from promptmill.placing.place import decide_place, load_decided
@@ -59,7 +59,7 @@ def open_model(settings: ChatSettings) -> OpenedModel:
         EngineError: it fits nowhere, or cannot be loaded.
     """
     pinned = _fetched(settings)
-    checkpoint = inspect_checkpoint(pinned.folder, remote_code=settings.trust_remote_code)
+    checkpoint = inspect_model(pinned, remote_code=settings.trust_remote_code)
     checkpoint.require_not_again(settings.quantization)
     checkpoint.require_backend()
 

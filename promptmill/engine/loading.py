@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from promptmill.collecting import few_collections
+from promptmill.engine.adapting import adapted
 from promptmill.engine.generation_config import followed
 from promptmill.errors import EngineError
 from promptmill.placing.completeness import require_loaded
@@ -26,6 +27,12 @@ from promptmill.placing.torch_build import require_gpus
 logger = logging.getLogger(__name__)
 
 _BITS = ("4bit", "8bit")
+_PLAIN = ("none", "gguf")
+_NO_ADAPTER = {"subfolder": "config.json"}
+"""Where transformers is to look for an adapter to apply: nowhere, as no file is a folder.
+
+With peft installed it would apply one that lies beside the weights of a whole model, and say nothing.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class LoadPlan:
         offload: folder for weights that go to disk and cannot be read from the checkpoint as they are.
         gguf: name of the GGUF file, where that is what the folder holds.
         remote_code: whether Python code in the folder is run.
+        tokenizer: the folder of the tokenizer, where that is another.
+        adapter: the folder of an adapter that is put onto the model.
     """
 
     folder: str
@@ -50,6 +59,8 @@ class LoadPlan:
     offload: str | None = None
     gguf: str | None = None
     remote_code: bool = False
+    tokenizer: str | None = None
+    adapter: str | None = None
 
     @property
     def gpus(self) -> tuple[int, ...]:
@@ -93,8 +104,10 @@ def load_model(plan: LoadPlan) -> LoadedModel:
         prepare_allocator()
         require_gpus(len(plan.gpus))
     with _engine_errors(plan.folder), running_code(plan.folder, plan.remote_code):
-        tokenizer = _tokenizer(plan.folder, plan.gguf, plan.remote_code)
+        tokenizer = _tokenizer(plan.tokenizer or plan.folder, plan.gguf, plan.remote_code)
         model, from_store = _model(plan)
+        if plan.adapter is not None:
+            model = adapted(model, Path(plan.adapter), merge=plan.quantization in _PLAIN)
     require_as_planned(model, plan)
     loaded = LoadedModel(model, tokenizer, time.monotonic() - start, model.get_memory_footprint(), from_store)
     logger.info(
@@ -136,7 +149,7 @@ def require_as_planned(model: Any, plan: LoadPlan) -> None:
             f"The model came to lie on {', '.join(sorted(seen))} instead of {', '.join(sorted(allowed))}. "
             "Choose another placement with --device-map."
         )
-    plain = plan.quantization in ("none", "gguf")
+    plain = plan.quantization in _PLAIN
     if plain == bool(getattr(model, "is_quantized", False)):
         raise EngineError(
             f"The weights in {plan.folder} were to be {plan.quantization}, and were loaded "
@@ -147,7 +160,7 @@ def require_as_planned(model: Any, plan: LoadPlan) -> None:
 def _tokenizer(folder: str, gguf: str | None, remote_code: bool) -> Any:
     from transformers import AutoTokenizer
 
-    how = {"gguf_file": gguf} if gguf else {}
+    how = {"gguf_file": gguf} if gguf and (Path(folder) / gguf).is_file() else {}
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=remote_code, **how)
 
 
@@ -183,7 +196,7 @@ def _read(plan: LoadPlan, folder: str, quantization: Any) -> Any:
     if own is not None:
         how["generation_config"] = own
     # Weights that come quantised are other tensors than the model's, and transformers' word on them is its last.
-    judge = plan.quantization in ("none", "gguf") or quantization is not None
+    judge = plan.quantization in _PLAIN or quantization is not None
     model, info = _class(plan, folder).from_pretrained(
         folder,
         dtype=getattr(torch, plan.dtype),
@@ -191,6 +204,7 @@ def _read(plan: LoadPlan, folder: str, quantization: Any) -> Any:
         trust_remote_code=plan.remote_code,  # None would ask at a terminal, and run it on a "y"
         output_loading_info=True,
         ignore_mismatched_sizes=judge,
+        adapter_kwargs=_NO_ADAPTER,
         **how,
     )
     if judge:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from promptmill import adapters
 from promptmill.errors import ConfigurationError, EngineError, HubUnavailable
 from promptmill.fitting.model import Source
 from promptmill.model import checked_model, kind_of
@@ -45,8 +46,19 @@ def _read(model: str, revision: str | None) -> Source:
     if model.endswith(".json") and Path(model).is_file():
         return Source(model, str(Path(model).parent), "local", None, _json(Path(model)), None, note=_CONFIG_ALONE)
     if kind_of(model) == "local":
-        return _folder(Path(checked_model(model)), model)
+        folder = Path(checked_model(model))
+        if adapters.is_adapter(adapters.names_in(folder)):
+            return _adapter(adapters.read_adapter(folder), model, "local", None)
+        return _folder(folder, model)
     return _hub(checked_model(model), revision)
+
+
+def _adapter(adapter: adapters.Adapter, model: str, kind: str, revision: str | None) -> Source:
+    """What describes the base of an adapter, under the adapter's name."""
+    base = _read(adapter.base, adapter.revision)
+    note = f"It is an adapter of {adapter.base}, which these are of; its own weights come on top."
+    said = " ".join(one for one in (note, base.note) if one)
+    return replace(base, name=model, model=model, kind=kind, revision=revision, note=said)
 
 
 _CONFIG_ALONE = "Only the config was read: there are no weights beside it, so these are worked out from it."
@@ -93,6 +105,9 @@ def _asked(repo: str, revision: str | None) -> Source:
 
     info = HfApi().model_info(repo, revision=revision)
     files = [file.rfilename for file in info.siblings or ()]
+    if adapters.is_adapter(files):
+        path = Path(hf_hub_download(repo, adapters.CONFIG, revision=revision))
+        return _adapter(adapters.read_config(path.parent), repo, "hub", str(info.sha))
     if CONFIG not in files:
         raise ConfigurationError(
             f"The model {repo} has no {CONFIG} (its files: {', '.join(files[:6]) or 'none'}), so it is none that "

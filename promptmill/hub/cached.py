@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from promptmill import adapters
 from promptmill.errors import ConfigurationError
 from promptmill.hub.remote import RemoteFile
 from promptmill.hub.weights import needed_files
@@ -21,8 +22,10 @@ def cached_model(
     """
     from huggingface_hub import try_to_load_from_cache
 
-    config = try_to_load_from_cache(repo, "config.json", revision=revision)
-    if not isinstance(config, str):
+    names = ("config.json", adapters.CONFIG)
+    found = (try_to_load_from_cache(repo, name, revision=revision) for name in names)
+    config = next((path for path in found if isinstance(path, str)), None)
+    if config is None:
         return None
     folder = Path(config).parent
     there = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from promptmill.adapters import CONFIG, PICKLE, WEIGHTS, is_adapter, no_pickle
 from promptmill.errors import ConfigurationError
 
 # What transformers reads besides weights.
@@ -28,7 +29,7 @@ def needed_files(model: str, paths: Iterable[str], *, allow_pickle: bool, remote
         ConfigurationError: there are no weights that can be used.
     """
     there = sorted(paths)
-    weights = _weights(model, there, allow_pickle=allow_pickle)
+    weights = _adapter(model, there) if is_adapter(there) else _weights(model, there, allow_pickle=allow_pickle)
     texts = [path for path in there if _TEXTS.fullmatch(path) and not _OTHER_INDEX.fullmatch(path)]
     licences = [path for path in there if _LICENCE.fullmatch(path)]
     code = [path for path in there if remote_code and _CODE.fullmatch(path)]
@@ -38,6 +39,16 @@ def needed_files(model: str, paths: Iterable[str], *, allow_pickle: bool, remote
 def is_pickle(path: str) -> bool:
     """Whether loading the file as it is could run code."""
     return _PICKLES.fullmatch(path) is not None
+
+
+def _adapter(model: str, there: list[str]) -> list[str]:
+    if WEIGHTS in there:
+        return [WEIGHTS]
+    if PICKLE in there:
+        raise ConfigurationError(no_pickle(model))
+    raise ConfigurationError(
+        f"The model {model} has {CONFIG} and no {WEIGHTS}. Choose another --revision, or another adapter."
+    )
 
 
 def _weights(model: str, there: list[str], *, allow_pickle: bool) -> list[str]:

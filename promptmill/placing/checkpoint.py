@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from promptmill.adapters import WEIGHTS, tokenizer_folder
 from promptmill.errors import ConfigurationError, EngineError
-from promptmill.placing.headers import stored_tensors, weight_files
+from promptmill.model import PinnedModel
+from promptmill.placing.headers import stored_tensors, tensors_in, weight_files
 from promptmill.placing.remote_code import require_own_code
 
 PLAIN = "none"
@@ -39,6 +42,7 @@ class Checkpoint:
         stored_bytes: of all tensors in the files, 0 for a folder with a config alone.
         gguf: the name of the GGUF file, where there are no safetensors.
         remote_code: whether Python code in the folder is run.
+        adapter: the folder of an adapter that is put onto the model.
     """
 
     folder: Path
@@ -48,6 +52,19 @@ class Checkpoint:
     stored_bytes: int
     gguf: str | None = None
     remote_code: bool = False
+    adapter: Path | None = None
+
+    @property
+    def tokenizer(self) -> str:
+        """The folder of the tokenizer."""
+        return str(self.folder if self.adapter is None else tokenizer_folder(self.adapter, self.folder))
+
+    @property
+    def adapter_bytes(self) -> int:
+        """Of an adapter's values, which are computed in float32."""
+        if self.adapter is None:
+            return 0
+        return sum(4 * math.prod(tensor.shape) for tensor in tensors_in(self.adapter / WEIGHTS))
 
     @property
     def is_quantised(self) -> bool:
@@ -84,6 +101,19 @@ class Checkpoint:
             f"--quantization is {wanted}, but the weights in {self.folder} come as {self.quantization} already. "
             "Leave --quantization out to load them as what they are, or choose a checkpoint that is not quantised."
         )
+
+
+def inspect_model(pinned: PinnedModel, *, remote_code: bool = False) -> Checkpoint:
+    """Look at a model that is on disk, as `inspect_checkpoint`; of an adapter, at the base model.
+
+    Raises:
+        As `inspect_checkpoint`.
+    """
+    if pinned.base is None:
+        return inspect_checkpoint(pinned.folder, remote_code=remote_code)
+    if remote_code:
+        require_own_code(Path(pinned.folder))
+    return replace(inspect_checkpoint(pinned.base.folder, remote_code=remote_code), adapter=Path(pinned.folder))
 
 
 def inspect_checkpoint(folder: str | Path, *, remote_code: bool = False) -> Checkpoint:

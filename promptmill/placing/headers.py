@@ -56,10 +56,19 @@ def stored_tensors(folder: Path) -> Iterator[StoredTensor]:
         EngineError: a file is cut or is no safetensors file.
     """
     for file in weight_files(folder):
-        for name, entry in _header(file).items():
-            if name != "__metadata__":
-                start, stop = entry["data_offsets"]
-                yield StoredTensor(name, entry["dtype"], tuple(entry["shape"]), stop - start)
+        yield from tensors_in(file)
+
+
+def tensors_in(file: Path) -> Iterator[StoredTensor]:
+    """All tensors of one safetensors file.
+
+    Raises:
+        EngineError: it is cut or is no safetensors file.
+    """
+    for name, entry in _header(file).items():
+        if name != "__metadata__":
+            start, stop = entry["data_offsets"]
+            yield StoredTensor(name, entry["dtype"], tuple(entry["shape"]), stop - start)
 
 
 def _header(file: Path) -> dict[str, Any]:

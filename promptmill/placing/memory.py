@@ -44,7 +44,7 @@ class ModelShape:
         matrix_rows: output features of these layers, summed.
         matrix_count: how many layers these are.
         largest_matrix: parameters of the largest of them.
-        buffer_bytes: rotary frequencies and the like, which no dtype changes.
+        buffer_bytes: rotary frequencies, an adapter, and the like, which no dtype changes.
         layers: that have a KV cache over all positions.
         window_layers: that look back no further than `window`.
         kv_values: keys and values that one position adds in one layer.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from promptmill.engine.loading import LoadedModel, LoadPlan, load_model, load_tokenizer
+from promptmill.errors import EngineError
 from promptmill.hardware import Hardware
 from promptmill.model import PinnedModel
 from promptmill.placing.case import Case
@@ -52,7 +53,7 @@ def decide_place(
     skeleton = skeleton_of(folder, checkpoint.gguf, remote_code=checkpoint.remote_code)
     require_all_weights(checkpoint, skeleton.model)
     shape = skeleton.stored(checkpoint)
-    tokenizer = load_tokenizer(folder, checkpoint.gguf, remote_code=checkpoint.remote_code)
+    tokenizer = load_tokenizer(checkpoint.tokenizer, checkpoint.gguf, remote_code=checkpoint.remote_code)
     rows = workload(tokenizer).within(shape.context)
     case = Case(
         shape,
@@ -79,6 +80,12 @@ def load_decided(data: Path, pinned: PinnedModel, checkpoint: Checkpoint, decisi
     Raises:
         EngineError: too little memory is free now, or the model cannot be loaded.
     """
+    if checkpoint.adapter is not None and decision.kind in ("cpu-offload", "disk-offload"):
+        raise EngineError(
+            f"{pinned.model} is an adapter, which is put onto a model that lies whole on GPUs or in host memory, and "
+            f"this one would not ({decision.summary}). Give --quantization 4bit or --gpus-per-copy, or merge the "
+            "adapter into its base model with peft and give --model that folder."
+        )
     if decision.needs:
         require_gpu_build()
         claim_gpus(decision.needs)
@@ -90,17 +97,20 @@ def load_decided(data: Path, pinned: PinnedModel, checkpoint: Checkpoint, decisi
 def _plan(data: Path, pinned: PinnedModel, checkpoint: Checkpoint, decision: Decision) -> LoadPlan:
     models = data / "models"
     code = checkpoint.remote_code
-    stored = stored_folder(models, pinned.revision, decision.quantization, decision.dtype, remote_code=code)
+    weights = pinned.base or pinned
+    stored = stored_folder(models, weights.revision, decision.quantization, decision.dtype, remote_code=code)
     plan = LoadPlan(
-        pinned.folder,
+        weights.folder,
         decision.dtype,
         decision.quantization,
         decision.device_map,
         gguf=checkpoint.gguf,
         remote_code=code,
+        tokenizer=checkpoint.tokenizer,
+        adapter=None if checkpoint.adapter is None else str(checkpoint.adapter),
     )
     offload = (
-        models / "offload" / f"{pinned.revision}-{decision.dtype}-{os.getuid()}"
+        models / "offload" / f"{weights.revision}-{decision.dtype}-{os.getuid()}"
         if decision.kind == "disk-offload"
         else None
     )

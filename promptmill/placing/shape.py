@@ -6,7 +6,7 @@ can be loaded: what is tied, what is a linear layer, what must not be cut in two
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,9 @@ class Skeleton:
         return _shape(self, None)
 
     def stored(self, checkpoint: Checkpoint) -> ModelShape:
-        """The same for weights that come quantised: their bytes are those of the files."""
-        return _shape(self, checkpoint.stored_bytes if checkpoint.is_quantised else None)
+        """The same for weights as they come: quantised ones take the bytes of their files, an adapter adds its own."""
+        shape = _shape(self, checkpoint.stored_bytes if checkpoint.is_quantised else None)
+        return replace(shape, buffer_bytes=shape.buffer_bytes + checkpoint.adapter_bytes)
 
 
 def skeleton_of(folder: str | Path, gguf: str | None = None, *, remote_code: bool = False) -> Skeleton:
