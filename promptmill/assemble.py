@@ -21,6 +21,7 @@ from promptmill.files import (
     read_json,
     remove_stale_temporaries,
     sha256_of,
+    storage_errors,
     write_json,
 )
 from promptmill.generate import PromptForm
@@ -215,7 +216,8 @@ def _finish(run: RunFolder, manifest: PromptsManifest, laid_out: LaidOut, write_
     for stale in _unlisted(run.dataset, files):
         ours.make_room(str(stale.relative_to(run.dataset)))
         if stale.exists():  # of an earlier layout of this very run
-            stale.unlink()
+            with storage_errors(stale):
+                stale.unlink()
     if PICTURE in ours.written:  # else it is the report's, of a life that ended before the manifest
         ours.make_room(PICTURE)
     write_report(run)

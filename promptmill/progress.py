@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 
 from promptmill.clock import steady_time
-from promptmill.files import write_json
+from promptmill.files import storage_errors, write_json
 from promptmill.rows import Row
 
 logger = logging.getLogger(__name__)
@@ -170,7 +170,8 @@ def loading_told(file: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        file.unlink(missing_ok=True)
+        with storage_errors(file):
+            file.unlink(missing_ok=True)
 
 
 def _write(file: Path, **values: object) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from promptmill.files import atomic_write, make_folder, read_json, write_json
+from promptmill.files import atomic_write, make_folder, read_json, storage_errors, write_json
 from promptmill.run import RunFolder
 from promptmill.slurm.commands import Job, jobs, sbatch
 from promptmill.slurm.filling import Filling, refused_nodes
@@ -105,7 +105,8 @@ def submit(run: RunFolder, submission: Submission) -> Submission:
     """
     folder = SlurmFolder.of(run)
     make_folder(folder.logs)
-    folder.ended.unlink(missing_ok=True)
+    with storage_errors(folder.ended):
+        folder.ended.unlink(missing_ok=True)
     write_json(folder.submission, asdict(submission))
     ids: list[str] = []
     for script in scripts(run, submission):
