@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from promptmill.model import published_model
 from promptmill.plan import PromptsManifest, recorded_manifest, shard_store
 from promptmill.prompts import prepared_table
 from promptmill.prompts.features import features_of, metadata_of
+from promptmill.prompts.table import output_names
 from promptmill.report.attempt import attempt_report
 from promptmill.run import RunFolder, recorded_identity
 from promptmill.shard import ShardCounts
@@ -154,16 +155,14 @@ def _joined_rows(run: RunFolder, manifest: PromptsManifest, shard: int, rows: pa
         "revision": _repeated(identity.revision, rows.num_rows),
         "error": rows["error"],
     }
-    own = {_free(name, columns): prompts[name] for name in prompts.column_names if name not in ("prompt_id", text)}
+    # They keep their names unless the layout needs one, as `completion`.
+    names = output_names([name for name in prompts.column_names if name not in ("prompt_id", text)], columns)
+    own = {column.original: column.name for column in names}
     # What datasets noted of the source's columns; Arrow's own metadata of the prepared file is not the dataset's.
-    features = {_free(name, columns): feature for name, feature in features_of(prompts.schema).items()}
-    table = pa.table({**columns, **own}).replace_schema_metadata(metadata_of(features))
+    features = {own.get(name, name): feature for name, feature in features_of(prompts.schema).items()}
+    table = pa.table({**columns, **{name: prompts[original] for original, name in own.items()}})
+    table = table.replace_schema_metadata(metadata_of(features))
     return answered(table) if leaves_out_errors(layout) else table
-
-
-def _free(name: str, taken: Collection[str]) -> str:
-    """A user's column keeps its name unless the layout needs it, as `completion`."""
-    return f"input_{name}" if name in taken else name
 
 
 def _sample_index(positions: pa.ChunkedArray, samples: int) -> pa.ChunkedArray:

@@ -124,10 +124,15 @@ def test_a_prompt_and_its_completion_of_a_chat(rows: list[dict[str, Any]], tmp_p
 
 def test_a_prompt_and_its_completion_of_a_base_model(tmp_path: Path) -> None:
     """Both are text; a user's column of the same name steps aside."""
-    table = loaded(made(tmp_path, "prompt-completion", plain(completion="mine"), chat=False), tmp_path)
+    run = made(tmp_path, "prompt-completion", plain(completion="mine", input_completion="own"), chat=False)
+    table = loaded(run, tmp_path)
     assert table["prompt"][:] == PLAIN[:2]
     assert table["completion"][:] == ["answer 0", "answer 1"]
-    assert table["input_completion"][:] == ["mine", "mine"]
+    assert table["input_completion"][:] == ["own", "own"]
+    assert table["input_input_completion"][:] == ["mine", "mine"]
+    card = (run.dataset / "README.md").read_text()
+    assert "| `completion` | the text generated alone |" in card
+    assert "| `input_input_completion` | from the prompts |" in card
 
 
 @pytest.mark.parametrize("kind", ["messages", "prompt"])

@@ -13,6 +13,7 @@ from promptmill.demo import DEMO_ORIGIN
 from promptmill.libraries import all_versions, library_versions, several
 from promptmill.model import kind_of, published_model
 from promptmill.plan import PromptsManifest, complete_shards
+from promptmill.prompts.table import output_names
 from promptmill.run import Identity, RunFolder, recorded_identity, recorded_prompts_source
 from promptmill.settings import RunSettings
 from promptmill.shard import ShardCounts
@@ -123,8 +124,9 @@ def _columns(manifest: PromptsManifest, layout: str | None) -> str:
         "model": "the model",
         "revision": "its commit",
         "error": "why a row could not be generated",
-        **{column.name: "from the prompts" for column in manifest.prompts.columns},
     }
+    own = output_names([column.name for column in manifest.prompts.columns], meanings)
+    meanings |= {column.name: "from the prompts" for column in own}
     return table(["column", ""], [[code(name), meaning] for name, meaning in meanings.items()])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -155,13 +155,13 @@ class TableWriter:
             raise
 
 
-def output_names(columns: list[str]) -> tuple[UserColumn, ...]:
+def output_names(columns: list[str], reserved: Collection[str] = RESERVED) -> tuple[UserColumn, ...]:
     """The user's columns with the names they get: those that the dataset needs itself get `input_` in front."""
-    taken = set(columns) | RESERVED
+    taken = {*columns, *reserved}
     named_columns = []
     for column in columns:
         name = column
-        while name in RESERVED or (name != column and name in taken):
+        while name in reserved or (name != column and name in taken):
             name = f"input_{name}"
         taken.add(name)
         named_columns.append(UserColumn(column, name))
