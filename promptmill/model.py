@@ -56,6 +56,11 @@ class PinnedModel:
     digests: dict[str, str] = field(default_factory=dict)
     base: PinnedModel | None = None
 
+    @property
+    def weights(self) -> PinnedModel:
+        """The model that holds the weights: of an adapter its base."""
+        return self.base or self
+
     def is_on_disk(self) -> bool:
         """Whether every file is there in its full length, and as it was when it was verified; the base's as well."""
         folder = Path(self.folder)

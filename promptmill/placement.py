@@ -126,7 +126,7 @@ def place_model(
     tokenizer = _tokenizer(run, checkpoint)
     template = None if tokenizer.chat_template is None else str(tokenizer.chat_template)
     _require_prompts_fit(run.settings, prompts, pinned.model, chat=template is not None)
-    rendering = _tried_rendering(run, tokenizer, prompts, pinned.model)
+    rendering = _tried_rendering(run, tokenizer, prompts, pinned)
     decision = _decided(run, checkpoint, hardware, options)
     identity = _fixed_identity(run, pinned, prompts, template, decision, rendering)
     if (identity.dtype, identity.quantization) != (decision.dtype, decision.quantization):
@@ -150,7 +150,7 @@ def show_prompts(run: RunFolder, prompts: PreparedPrompts, most: int) -> None:
     checkpoint = _checkpoint(run, pinned)
     tokenizer = _tokenizer(run, checkpoint)
     _require_prompts_fit(run.settings, prompts, pinned.model, chat=tokenizer.chat_template is not None)
-    _tried_rendering(run, tokenizer, prompts, pinned.model, shown=min(most, prompts.rows))
+    _tried_rendering(run, tokenizer, prompts, pinned, shown=min(most, prompts.rows))
 
 
 def load_placed(run: RunFolder, hardware: Hardware) -> LoadedModel:
@@ -247,7 +247,7 @@ def _say(decision: Decision, *, chooses_rows: bool) -> None:
 
 
 def _tried_rendering(
-    run: RunFolder, tokenizer: Any, prompts: PreparedPrompts, model: str, *, shown: int = 1
+    run: RunFolder, tokenizer: Any, prompts: PreparedPrompts, pinned: PinnedModel, *, shown: int = 1
 ) -> Rendering:
     """The rules of the run, once known texts have come through them; prompts are logged as the model gets them.
 
@@ -267,12 +267,11 @@ def _tried_rendering(
     settings, chat = run.settings, tokenizer.chat_template is not None
     if chat and rendering != EARLIEST:  # what was begun without it goes on as it was
         asks = settings.system_prompt is not None
-        require_template(renderer, model, chats=prompts.kind == "messages", system_prompt=asks)
+        require_template(renderer, pinned.model, chats=prompts.kind == "messages", system_prompt=asks)
     if rendering != EARLIEST:
         trial = renderer.trial if chat else None
         say_control_tokens(run.prompts_table, tokenizer, trial, split=rendering.split)
-    pinned = require_model(run)
-    if (told := recommendation((pinned.base or pinned).folder, settings.sampling)) is not None:
+    if (told := recommendation(pinned.weights.folder, settings.sampling)) is not None:
         logger.warning("%s", told)
     form = PromptForm(chat, settings.system_prompt, samples=1, run_seed=settings.seed)
     for request in form.requests(read_prepared(run.prompts_table, 0, shown)):

@@ -13,6 +13,7 @@ import yaml
 
 from promptmill.assemble import assemble, recorded_dataset
 from promptmill.generate import PromptForm, fill_shard, missing_requests
+from promptmill.model import recorded_model
 from promptmill.plan import recorded_manifest, shard_store, write_manifest
 from promptmill.prompts import PromptOptions, prepare_prompts, read_prepared
 from promptmill.run import RunFolder
@@ -133,3 +134,12 @@ def test_only_the_rows_of_a_damaged_chunk_are_made_again(run: RunFolder) -> None
     assert len(fill(run, 2).generated) == recorded_manifest(run).shard_rows(2)
     assert without_report(run) == []
     assert dataset_table(run.path).equals(good)
+
+
+def test_the_card_fails_for_no_file_of_the_model(run: RunFolder) -> None:
+    """One that was damaged since the rows were made; it was read before."""
+    pinned = recorded_model(run.model)
+    assert pinned is not None
+    (Path(pinned.folder) / "generation_config.json").write_text("{")
+    assert without_report(run) == []
+    assert recorded_dataset(run) is not None

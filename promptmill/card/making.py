@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from contextlib import suppress
+from typing import Any
 
 from promptmill.card.command import stop_text
 from promptmill.demo import DEMO_ORIGIN
 from promptmill.endpoint.record import recorded_served
-from promptmill.engine.generation_config import recommended
+from promptmill.engine.generation_config import listed, read_generation_config, recommended
+from promptmill.errors import EngineError
 from promptmill.model import PinnedModel, kind_of, published_model, recorded_model
 from promptmill.plan import PromptsManifest
 from promptmill.run import Identity, RunFolder
@@ -54,11 +56,11 @@ def made_with(run: RunFolder, identity: Identity, manifest: PromptsManifest, sou
 
 def _recommended(pinned: PinnedModel | None, sampling: SamplingParameters) -> dict[str, str]:
     """What the model's own file recommends and the rows were not made with."""
-    if pinned is None or not Path((pinned.base or pinned).folder).is_dir():
-        return {}
-    values = recommended((pinned.base or pinned).folder, sampling)
-    told = ", ".join(f"{name} {value}" for name, value in values.items())
-    return {"recommended by the model": f"{told} (not followed)"} if told else {}
+    values: dict[str, Any] = {}
+    if pinned is not None:
+        with suppress(EngineError):  # it was read before the rows were made; a card fails for nothing that came since
+            values = recommended(read_generation_config(pinned.weights.folder), sampling)
+    return {"recommended by the model": f"{listed(values)} (not followed)"} if values else {}
 
 
 def _served(run: RunFolder, identity: Identity) -> dict[str, str]:

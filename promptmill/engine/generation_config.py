@@ -36,7 +36,7 @@ def read_generation_config(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / FILE
     try:
         value = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise EngineError(
@@ -69,12 +69,14 @@ def followed(folder: str | Path) -> Any:
         raise EngineError(f"{Path(folder) / FILE} has a value that transformers does not take: {error}") from error
 
 
-def recommended(folder: str | Path, sampling: SamplingParameters) -> dict[str, Any]:
-    """The sampling settings that the model's file recommends and the run does not have."""
-    values = read_generation_config(folder)
-    if values.get("do_sample") is False or sampling.greedy:
-        values = {name: value for name, value in values.items() if name == "repetition_penalty"}
-    given = {name: values[name] for name in _SAMPLING if isinstance(values.get(name), (int, float))}
+def recommended(values: dict[str, Any], sampling: SamplingParameters) -> dict[str, Any]:
+    """The sampling settings that the model's file recommends and the run does not have.
+
+    Args:
+        values: what the file says.
+    """
+    only = ("repetition_penalty",) if values.get("do_sample") is False or sampling.greedy else _SAMPLING
+    given = {name: values[name] for name in only if isinstance(values.get(name), (int, float))}
     return {
         name: value
         for name, value in given.items()
@@ -82,24 +84,24 @@ def recommended(folder: str | Path, sampling: SamplingParameters) -> dict[str, A
     }
 
 
-def not_followed(folder: str | Path) -> dict[str, Any]:
-    """What the file asks for that no run does, as beams."""
-    values = read_generation_config(folder)
-    return {name: values[name] for name in _OTHER if name in values and values[name] not in _USUAL}
-
-
 def recommendation(folder: str | Path, sampling: SamplingParameters) -> str | None:
-    """A sentence on what of the file the run does not follow; None if it follows all of it."""
-    told = []
-    if values := recommended(folder, sampling):
-        options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in values.items())
+    """A sentence on what of the file the run does not follow; None if it follows all of it.
+
+    Raises:
+        EngineError: the file cannot be read.
+    """
+    values, told = read_generation_config(folder), []
+    if wanted := recommended(values, sampling):
+        options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in wanted.items())
         told.append(
-            f"{FILE} recommends {_listed(values)}, and this run has other values; it follows them with {options}."
+            f"{FILE} recommends {listed(wanted)}, and this run has other values; it follows them with {options}."
         )
-    if other := not_followed(folder):
-        told.append(f"{FILE} has {_listed(other)}, which no run follows: each row is one sample.")
+    # What the file asks for that no run does, as beams.
+    if other := {name: values[name] for name in _OTHER if name in values and values[name] not in _USUAL}:
+        told.append(f"{FILE} has {listed(other)}, which no run follows: each row is one sample.")
     return " ".join(told) or None
 
 
-def _listed(values: dict[str, Any]) -> str:
+def listed(values: dict[str, Any]) -> str:
+    """Settings and their values, as a sentence has them."""
     return ", ".join(f"{name} {value}" for name, value in values.items())

@@ -97,7 +97,7 @@ def load_decided(data: Path, pinned: PinnedModel, checkpoint: Checkpoint, decisi
 def _plan(data: Path, pinned: PinnedModel, checkpoint: Checkpoint, decision: Decision) -> LoadPlan:
     models = data / "models"
     code = checkpoint.remote_code
-    weights = pinned.base or pinned
+    weights = pinned.weights
     stored = stored_folder(models, weights.revision, decision.quantization, decision.dtype, remote_code=code)
     plan = LoadPlan(
         weights.folder,
