@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 
+from promptmill.endpoint.meeting import api_for
 from promptmill.generate import PromptForm
 from promptmill.placement import show_prompts
 from promptmill.plan import recorded_manifest
-from promptmill.prompts import read_prepared
+from promptmill.prompts import PreparedPrompts, read_prepared
 from promptmill.rendering.first import shortened
 from promptmill.run import RunFolder
 
@@ -28,15 +29,13 @@ def show_what_is_asked(run: RunFolder) -> None:
     if run.settings.loads_model:
         show_prompts(run, prompts, SHOWN)
     else:
-        _show_for_server(run, min(SHOWN, prompts.rows))
+        _show_for_server(run, prompts, min(SHOWN, prompts.rows))
     logger.info("%d prompts are prepared in %s, and nothing is generated: this was a dry run.", prompts.rows, run.path)
 
 
-def _show_for_server(run: RunFolder, most: int) -> None:
+def _show_for_server(run: RunFolder, prompts: PreparedPrompts, most: int) -> None:
     """What a server is sent; it makes tokens of that by itself."""
-    settings = run.settings
-    chat = settings.endpoint_api == "chat" or settings.system_prompt is not None
-    form = PromptForm(chat or recorded_manifest(run).prompts.kind == "messages", settings.system_prompt, 1, 0)
+    form = PromptForm(api_for(run.settings, prompts) == "chat", run.settings.system_prompt, samples=1, run_seed=0)
     for request in form.requests(read_prepared(run.prompts_table, 0, most)):
         asked = request.prompt if request.messages is None else json.dumps(request.messages, ensure_ascii=False)
         logger.info("Prompt %d as the server is asked: %s", request.position + 1, shortened(str(asked)))

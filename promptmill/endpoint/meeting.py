@@ -43,7 +43,7 @@ def meet_server(run: RunFolder, prompts: PreparedPrompts, options: EndpointOptio
     """
     if options is None:
         raise ConfigurationError("--endpoint-url is missing. Name the server: --endpoint-url http://localhost:8000/v1.")
-    api = _api(run.settings, prompts)
+    api = api_for(run.settings, prompts)
     served = note_served(run, asyncio.run(_met(run.settings, api, options)))
     identity = _identity(run.settings, prompts, served)
     if fix_identity(run, identity) != identity:
@@ -54,7 +54,12 @@ def meet_server(run: RunFolder, prompts: PreparedPrompts, options: EndpointOptio
     return served
 
 
-def _api(settings: RunSettings, prompts: PreparedPrompts) -> Api:
+def api_for(settings: RunSettings, prompts: PreparedPrompts) -> Api:
+    """Which of a server's two ways of generating a run asks for.
+
+    Raises:
+        ConfigurationError: the prompts do not fit the one that was chosen.
+    """
     chats = prompts.kind == "messages" or settings.system_prompt is not None
     if settings.endpoint_api == "completions" and chats:
         why = "the prompts are `messages`" if prompts.kind == "messages" else "--system-prompt is given"
