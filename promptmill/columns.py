@@ -49,12 +49,10 @@ def choose_layout(run: RunFolder, columns: str | None) -> None:
     Raises:
         ConfigurationError: the dataset is published, and others may have read its columns.
     """
-    if columns is None or columns == layout_of(run):
-        return
     record = read_json(run.record)
-    if record is None:
+    if columns is None or record is None or columns == record.get("columns"):
         return  # a record that is damaged is told by who needs it
-    begun = layout_of(run) or FLAT
+    begun = record.get("columns") or FLAT
     if run.published.exists():
         raise ConfigurationError(
             f"The dataset of {run.path} is published with --columns {begun}, and --columns {columns} would change it "

@@ -29,6 +29,11 @@ class RunFolder:
         """The folder of the run `name` below the data folder `data`."""
         return cls(data / "runs" / name)
 
+    @classmethod
+    def all_in(cls, data: Path) -> list[RunFolder]:
+        """The runs below the data folder that were begun, by name."""
+        return [cls(record.parent) for record in sorted((data / "runs").glob("*/run.json"))]
+
     @property
     def data(self) -> Path:
         """The data folder that this run lies in."""

@@ -54,10 +54,11 @@ def digest_of_gone(
         raise ConfigurationError(
             f"{source} is gone, and runs were begun with what it held at different times. Say which you mean: {names}"
         )
-    for digest, run in found.items():
-        logger.warning("%s is gone; %s has its prompts, as they were prepared, and needs no more.", source, run.path)
-        return digest
-    return None
+    if not found:
+        return None
+    ((digest, run),) = found.items()
+    logger.warning("%s is gone; %s has its prompts, as they were prepared, and needs no more.", source, run.path)
+    return digest
 
 
 def begun_elsewhere(data: Path, settings: RunSettings) -> RunFolder | None:
@@ -104,8 +105,7 @@ def say_equal_runs(run: RunFolder, settings: RunSettings) -> None:
 
 
 def _runs(data: Path) -> Iterator[tuple[RunFolder, RunSettings, str]]:
-    for record in sorted((data / "runs").glob("*/run.json")):
-        run = RunFolder(record.parent)
+    for run in RunFolder.all_in(data):
         try:
             yield run, recorded_settings(run), recorded_prompts_source(run)
         except _UNREADABLE:

@@ -10,6 +10,7 @@ from promptmill.engine.contract import Completion
 from promptmill.engine.detokenise import Detokeniser, WithSpecialTokens, decode_after, tail, without_half
 from promptmill.engine.rows import Row
 from promptmill.rendering import NEWEST, Rendering
+from promptmill.rendering.special import special_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class Finish:
         self._rendering = rendering
         self._ends = ends | {added[text] for text in stop if text in added}
         self._stop = stop if rendering.version else tuple(text for text in stop if text not in added)
-        self._special = {} if keep_special else _special_tokens(tokenizer)
+        self._special = {} if keep_special else special_tokens(tokenizer)
         self._left_out: set[str] = set()
         self._longest = max(map(len, self._stop), default=0)
 
@@ -122,13 +123,5 @@ def _tokens_for_stops(tokenizer: Any, rendering: Rendering) -> dict[str, int]:
     added: dict[str, int] = tokenizer.get_added_vocab()
     if not rendering.version:
         return added
-    special = _special_tokens(tokenizer)
+    special = special_tokens(tokenizer)
     return {text: number for text, number in added.items() if number in special}
-
-
-def _special_tokens(tokenizer: Any) -> dict[int, str]:
-    """The tokens that a response is decoded without, by their ids."""
-    named = tokenizer.all_special_ids
-    return {number: text for text, number in tokenizer.get_added_vocab().items() if number in named} | {
-        number: token.content for number, token in tokenizer.added_tokens_decoder.items() if token.special
-    }

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from promptmill.rendering.special import special_tokens
 from promptmill.rendering.trial import ChatTrial
 
 logger = logging.getLogger(__name__)
@@ -62,8 +63,7 @@ def say_control_tokens(table: Path, tokenizer: Any, trial: ChatTrial | None, *, 
 
 def control_tokens(tokenizer: Any) -> frozenset[str]:
     """The texts that a tokenizer reads as one special token wherever they stand."""
-    added = tokenizer.added_tokens_decoder.values()
-    return frozenset(token.content for token in added if token.special and token.content.strip())
+    return frozenset(text for text in special_tokens(tokenizer).values() if text.strip())
 
 
 def _texts(table: Path) -> Iterable[list[str]]:

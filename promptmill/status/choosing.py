@@ -30,10 +30,8 @@ def choose_run(name: str | None, data: Path) -> RunFolder:
 
 
 def _runs(data: Path) -> list[RunFolder]:
-    records = sorted((data / "runs").glob("*/run.json"), key=_touched, reverse=True)
-    return [RunFolder(record.parent) for record in records]
+    return sorted(RunFolder.all_in(data), key=_touched, reverse=True)
 
 
-def _touched(record: Path) -> float:
-    folder = record.parent
-    return max(path.stat().st_mtime for path in (record, folder, folder / "progress") if path.exists())
+def _touched(run: RunFolder) -> float:
+    return max(path.stat().st_mtime for path in (run.record, run.path, run.progress) if path.exists())

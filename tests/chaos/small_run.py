@@ -117,6 +117,14 @@ class SmallRun:
         return ids
 
 
+def lose_a_shard(run: RunFolder) -> None:
+    """Make a complete run one that was stopped before its second shard."""
+    shutil.rmtree(run.dataset)
+    run.dataset_manifest.unlink()
+    shutil.rmtree(run.shards / "00001")
+    (run.shards / "00001.json").unlink()
+
+
 def _stub(*_: object) -> StubEngine:
     return StubEngine()
 

@@ -12,7 +12,7 @@ from promptmill.errors import ConfigurationError
 from promptmill.files import read_json, write_json
 from promptmill.rendering import Rendering
 from promptmill.run import Identity
-from tests.chaos.small_run import PROMPTS, SmallRun
+from tests.chaos.small_run import PROMPTS, SmallRun, lose_a_shard
 
 RECORDS = ("run.json", "identity.json", "model.json", "prompts.json", "placement-cpu.json", "shards/00000.json")
 
@@ -22,10 +22,7 @@ def half(tmp_path_factory: pytest.TempPathFactory, tiny_gpt2: Path) -> SmallRun:
     """A run whose first shard is there."""
     run = SmallRun(tmp_path_factory.mktemp("half"), tiny_gpt2)
     run.live()
-    shutil.rmtree(run.run.dataset)
-    run.run.dataset_manifest.unlink()
-    shutil.rmtree(run.run.shards / "00001")
-    (run.run.shards / "00001.json").unlink()
+    lose_a_shard(run.run)
     return run
 
 

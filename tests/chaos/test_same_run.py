@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from promptmill.errors import ConfigurationError, NotFound
-from tests.chaos.small_run import PROMPTS, SmallRun
+from promptmill.run import RunFolder
+from tests.chaos.small_run import PROMPTS, SmallRun, lose_a_shard
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +33,11 @@ def _write(path: Path, prompts: range) -> Path:
     return path
 
 
-def _halve(small: SmallRun) -> None:
-    shutil.rmtree(small.run.dataset)
-    small.run.dataset_manifest.unlink()
-    shutil.rmtree(small.run.shards / "00001")
-    (small.run.shards / "00001.json").unlink()
-
-
 def test_the_same_rows_in_another_file_are_the_same_run(small: SmallRun, done: SmallRun, tmp_path: Path) -> None:
     """Compressed, and as CSV; half done and complete; what was found is not looked for again."""
     packed = tmp_path / "packed.jsonl.gz"
     packed.write_bytes(gzip.compress(small.prompts.read_bytes()))
-    _halve(small)
+    lose_a_shard(small.run)
     rows: list[tuple[int, int]] = []
     assert small.attempt(rows, prompts=packed) == (0, small.said)
     assert len(rows) == PROMPTS // 2
@@ -130,10 +124,7 @@ def test_a_model_is_its_content(name: str | None, half: bool, tiny_gpt2: Path, t
     (run,) = (first.data / "runs").iterdir()
     before = (run / "dataset.json").read_bytes()
     if half:
-        shutil.rmtree(run / "dataset")
-        (run / "dataset.json").unlink()
-        shutil.rmtree(run / "shards" / "00001")
-        (run / "shards" / "00001.json").unlink()
+        lose_a_shard(RunFolder(run))
     new = old.rename(tmp_path / "new")
     (new / ".git").mkdir()
     (new / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
@@ -155,7 +146,7 @@ def test_a_model_of_other_content_names_the_file(tiny_gpt2: Path, tmp_path: Path
     model = Path(shutil.copytree(tiny_gpt2, tmp_path / "model"))
     small = SmallRun(tmp_path / "run", model)
     small.live()
-    _halve(small)
+    lose_a_shard(small.run)
     config = json.loads((model / "generation_config.json").read_text())
     (model / "generation_config.json").write_text(json.dumps({**config, "max_length": 77}))
     code, said = small.attempt()
